@@ -1,0 +1,1 @@
+"""Frames, prompts, masks and simulated clicks. NumPy only: no torch, no Qt."""

@@ -1,0 +1,1 @@
+"""The promptable, memory-based segmentation engine."""

@@ -1,0 +1,193 @@
+"""The protocol that a promptable segmenter with a memory satisfies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_surgisam.data.prompts import Box, Point
+from napari_surgisam.engine.memory import Memory, Recall
+
+ABSENT_LOGIT = -1024.0
+"""Logit of every pixel of an object that is judged absent (SAM 2's NO_OBJ_SCORE)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameEmbedding:
+    """What the image encoder made of one frame.
+
+    Parameters
+    ----------
+    features : (1, C, h, w) Tensor
+    high_resolution : tuple of Tensor
+        Finer maps for the mask decoder: (1, C0, 4h, 4w) and (1, C1, 2h, 2w).
+    size : tuple of int
+        Height and width of the frame, in pixels; prompts are in these pixels.
+    """
+
+    features: Tensor
+    high_resolution: tuple[Tensor, ...]
+    size: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tensors take, in bytes."""
+        tensors = (self.features, *self.high_resolution)
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """What is asked about one object on one frame.
+
+    Parameters
+    ----------
+    points : tuple of Point
+        In frame pixels.
+    box : Box, optional
+        In frame pixels.
+    mask : (H, W) bool array, optional
+        A mask prompt: it becomes the answer, and gives the object's pointer.
+    previous_logits : (h, w) Tensor, optional
+        Logits of the mask that the points refine, at the network's mask resolution.
+    recall : Recall, optional
+        Memories to attend to; None on a frame seen without memory.
+    clip_length : int
+        Frames in the source; SAM 2 scales pointer distances by it where it is below 16.
+    """
+
+    points: tuple[Point, ...] = ()
+    box: Box | None = None
+    mask: NDArray[np.bool_] | None = None
+    previous_logits: Tensor | None = None
+    recall: Recall | None = None
+    clip_length: int = 1
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the user said something about the object on this frame."""
+        return bool(self.points) or self.box is not None or self.mask is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One mask that the network proposes.
+
+    Parameters
+    ----------
+    logits : (h, w) float32 Tensor
+        At the network's mask resolution, before the presence gate.
+    iou : float
+        Predicted IoU, in [0, 1].
+    pointer : (C,) Tensor
+    """
+
+    logits: Tensor
+    iou: float
+    pointer: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The network's answer for one object on one frame.
+
+    Parameters
+    ----------
+    logits : (M, h, w) float32 Tensor
+        The candidates' mask logits, before the presence gate; M is 1 or 3.
+    ious : (M,) float32 Tensor
+        Predicted IoU of each candidate.
+    pointers : (M, C) Tensor
+        Object pointer of each candidate.
+    presence : () float32 Tensor
+        Logit of "the object is in the frame".
+    prompted : bool
+        Whether the frame carried a prompt for this object.
+    choice : int
+        Which candidate counts.
+    """
+
+    logits: Tensor
+    ious: Tensor
+    pointers: Tensor
+    presence: Tensor
+    prompted: bool
+    choice: int
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The proposals, in the network's order."""
+        return tuple(
+            Candidate(logits, float(iou), pointer)
+            for logits, iou, pointer in zip(self.logits, self.ious, self.pointers, strict=True)
+        )
+
+    @property
+    def mask_logits(self) -> Tensor:
+        """(h, w) logits of the chosen candidate, `ABSENT_LOGIT` where the object is absent."""
+        chosen = self.logits[self.choice]
+        return chosen if self.presence > 0 else chosen.new_full(chosen.shape, ABSENT_LOGIT)
+
+    @property
+    def iou(self) -> float:
+        """Predicted IoU of the chosen candidate."""
+        return float(self.ious[self.choice])
+
+    @property
+    def pointer(self) -> Tensor:
+        """(C,) object pointer of the chosen candidate."""
+        return self.pointers[self.choice]
+
+    def choosing(self, choice: int) -> Prediction:
+        """Return the same answer with another candidate chosen."""
+        return replace(self, choice=choice)
+
+
+class Network(Protocol):
+    """A promptable segmenter with a memory: it embeds, segments and remembers.
+
+    The verbs neither open nor close a gradient scope; their caller decides.
+
+    Attributes
+    ----------
+    memory_slots : int
+        Recent memories it can attend to (SAM 2: 6).
+    pointer_slots : int
+        Object pointers besides the conditioning ones (SAM 2: 15).
+    image_size : int
+        Side of the square that a frame is resized to, in pixels.
+    mask_size : int
+        Side of the mask logits, in pixels.
+    encoder_fingerprint : str
+        Identity of everything that an embedding depends on, besides the frame.
+    """
+
+    memory_slots: int
+    pointer_slots: int
+    image_size: int
+    mask_size: int
+    encoder_fingerprint: str
+
+    def embed(self, images: Tensor) -> list[FrameEmbedding]:
+        """Embed (B, 3, H, W) uint8 images, resizing inside."""
+        ...
+
+    def segment(
+        self, embedding: FrameEmbedding | Sequence[FrameEmbedding], queries: Sequence[Query]
+    ) -> list[Prediction]:
+        """Answer K queries about one frame, or about one frame each (training)."""
+        ...
+
+    def remember(
+        self,
+        embedding: FrameEmbedding | Sequence[FrameEmbedding],
+        predictions: Sequence[Prediction],
+        frame: int,
+    ) -> list[Memory]:
+        """Encode the chosen masks of one frame into memories."""
+        ...

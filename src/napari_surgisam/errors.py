@@ -1,0 +1,24 @@
+"""Every exception that this package raises on purpose.
+
+None of them is a `RuntimeError`: superqt's worker threads drop those silently.
+"""
+
+
+class SurgisamError(Exception):
+    """Base of all errors raised by napari-surgisam; its message is meant for the user."""
+
+
+class PromptError(SurgisamError):
+    """A prompt cannot be used: outside the frame, without an object, contradictory."""
+
+
+class DataError(SurgisamError):
+    """Images, labels or tables cannot be read, written or combined."""
+
+
+class ModelError(SurgisamError):
+    """A model is unknown, missing, damaged or does not fit."""
+
+
+class JobError(SurgisamError):
+    """A long computation stopped before its end."""
