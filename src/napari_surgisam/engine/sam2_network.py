@@ -1,0 +1,447 @@
+"""SAM 2 as a `Network`: with `compact_network.py`, the only importer of sam2.
+
+sam2 1.1.0 picks one of its masks, gates it by presence and derives the pointer inside one
+method, and selects memories, encodes and attends inside another. This adapter calls the
+parts that those methods are made of, so that everything they throw away stays visible.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from sam2.build_sam import build_sam2
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import get_1d_sine_pe
+from torch import Tensor
+
+from napari_surgisam.engine.memory import Memory, Recall
+from napari_surgisam.engine.network import FrameEmbedding, Prediction, Query
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+MASK_LOGIT_LIMIT = 32.0  # SAM 2 clamps logits that are fed back
+
+# what SAM2VideoPredictor is built with by default, where it changes the network's answers
+POSTPROCESSING = (
+    "++model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=true",
+    "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_delta=0.05",
+    "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh=0.98",
+    "++model.binarize_mask_from_pts_for_mem_enc=true",
+)
+
+
+class Sam2Network:
+    """A `SAM2Base` behind the three verbs embed, segment and remember.
+
+    Parameters
+    ----------
+    model : SAM2Base
+        On its device, in the mode (train or eval) that is wanted.
+    precision : torch.dtype
+        float32, or bfloat16 for autocast.
+    encoder_fingerprint : str
+        Identity of the image encoder's weights and configuration.
+
+    References
+    ----------
+    Ravi et al., SAM 2: Segment Anything in Images and Videos, arXiv:2408.00714.
+    """
+
+    def __init__(
+        self,
+        model: SAM2Base,
+        *,
+        precision: torch.dtype = torch.float32,
+        encoder_fingerprint: str = "",
+    ) -> None:
+        self.model = model
+        self.precision = precision
+        self.encoder_fingerprint = encoder_fingerprint
+        self.image_size: int = model.image_size
+        self.mask_size: int = 4 * model.sam_image_embedding_size
+        self.memory_slots: int = model.num_maskmem - 1
+        self.pointer_slots: int = model.max_obj_ptrs_in_encoder - 1
+        self._positions: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def embed(self, images: Tensor) -> list[FrameEmbedding]:
+        """Embed (B, 3, H, W) uint8 images on any device.
+
+        Returns
+        -------
+        list of FrameEmbedding
+            One per image.
+        """
+        height, width = images.shape[-2:]
+        resized = resize_images(images, self.image_size).to(self.device)
+        with self._autocast():
+            mean = resized.new_tensor(IMAGE_MEAN, dtype=torch.float32)[:, None, None]
+            std = resized.new_tensor(IMAGE_STD, dtype=torch.float32)[:, None, None]
+            normalised = (resized.float() / 255.0 - mean) / std
+            maps = self.model.forward_image(normalised)["backbone_fpn"]
+        maps = maps[-self.model.num_feature_levels :]
+        return [
+            FrameEmbedding(features, tuple(high), (height, width))
+            for *high, features in zip(*(m.split(1) for m in maps), strict=True)
+        ]
+
+    def segment(
+        self, embedding: FrameEmbedding | Sequence[FrameEmbedding], queries: Sequence[Query]
+    ) -> list[Prediction]:
+        """Answer K queries about one frame, or about one frame each.
+
+        Returns
+        -------
+        list of Prediction
+            In the order of the queries.
+        """
+        return _by_group(
+            queries,
+            self._kind,
+            lambda chosen: self._segment_alike(
+                _pick(embedding, chosen), [queries[k] for k in chosen]
+            ),
+        )
+
+    def remember(
+        self,
+        embedding: FrameEmbedding | Sequence[FrameEmbedding],
+        predictions: Sequence[Prediction],
+        frame: int,
+    ) -> list[Memory]:
+        """Encode the chosen masks of K objects on one frame into memories."""
+        return _by_group(
+            predictions,
+            lambda prediction: prediction.prompted,
+            lambda chosen: self._remember_alike(
+                _pick(embedding, chosen), [predictions[k] for k in chosen], frame
+            ),
+        )
+
+    def _autocast(self) -> torch.autocast:
+        half = self.precision != torch.float32
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=half)
+
+    @staticmethod
+    def _kind(query: Query) -> Hashable:
+        """What queries must share to run as one batch."""
+        if query.mask is not None:
+            return ("mask", query.mask.shape)
+        recall = query.recall.signature if query.recall else None
+        labels = len(query.points) + 2 * (query.box is not None)
+        return (recall, min(query.clip_length, 16), labels, query.previous_logits is None)
+
+    def _segment_alike(
+        self, embeddings: Sequence[FrameEmbedding], queries: Sequence[Query]
+    ) -> list[Prediction]:
+        features, high_resolution = _stack(embeddings, len(queries))
+        with self._autocast():
+            if queries[0].mask is not None:
+                return self._accept_masks(features, high_resolution, queries)
+            recalls = [query.recall for query in queries]
+            if recalls[0] is None:
+                fused = features + self.model.no_mem_embed.view(1, -1, 1, 1)
+            else:
+                fused = self._attend(features, recalls, queries[0].clip_length)
+            return self._decode(fused, high_resolution, embeddings, queries)
+
+    def _decode(
+        self,
+        fused: Tensor,
+        high_resolution: list[Tensor],
+        embeddings: Sequence[FrameEmbedding],
+        queries: Sequence[Query],
+    ) -> list[Prediction]:
+        model = self.model
+        first = queries[0]
+        sizes = [e.size for e in embeddings] * (len(queries) // len(embeddings))
+        points, labels = self._point_inputs(queries, sizes)
+        multimask = model._use_multimask(
+            first.recall is None, {"point_labels": labels} if first.prompted else None
+        )
+        previous = None
+        if first.previous_logits is not None:
+            logits = [q.previous_logits for q in queries if q.previous_logits is not None]
+            previous = torch.stack(logits)[:, None].to(fused.device)
+            previous = previous.clamp(-MASK_LOGIT_LIMIT, MASK_LOGIT_LIMIT)
+        sparse, dense = model.sam_prompt_encoder(
+            points=(points, labels), boxes=None, masks=previous
+        )
+        masks, ious, tokens, presence = model.sam_mask_decoder(
+            image_embeddings=fused,
+            image_pe=model.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+            repeat_image=False,
+            high_res_features=high_resolution,
+        )
+        pointers = self._gate_pointers(model.obj_ptr_proj(tokens), presence)
+        pointers = pointers.expand(-1, masks.shape[1], -1)
+        return _predictions(masks, ious, pointers, presence, prompted=first.prompted)
+
+    def _accept_masks(
+        self, features: Tensor, high_resolution: list[Tensor], queries: Sequence[Query]
+    ) -> list[Prediction]:
+        masks = np.stack([query.mask for query in queries if query.mask is not None])
+        size = self.image_size
+        inputs = torch.from_numpy(masks).to(features.device)[:, None].float()
+        if inputs.shape[-2:] != (size, size):
+            inputs = _interpolate(inputs, size, antialias=True)
+            inputs = (inputs >= 0.5).float()
+        logits, _, ious, _, _, pointers, presence = self.model._use_mask_as_output(
+            features, high_resolution, inputs
+        )
+        return _predictions(logits, ious, pointers[:, None], presence, prompted=True)
+
+    def _point_inputs(
+        self, queries: Sequence[Query], sizes: Sequence[tuple[int, int]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return (K, N, 2) coordinates (x, y) on the network's grid and (K, N) labels."""
+        if not queries[0].points and queries[0].box is None:
+            return (
+                torch.zeros(len(queries), 1, 2, device=self.device),
+                -torch.ones(len(queries), 1, dtype=torch.int32, device=self.device),
+            )
+        coordinates, labels = [], []
+        for query in queries:
+            corners = [query.box] if query.box else []
+            coordinates.append(
+                [xy for b in corners for xy in ((b.x0, b.y0), (b.x1, b.y1))]
+                + [(p.x, p.y) for p in query.points]
+            )
+            labels.append([2, 3] * len(corners) + [int(p.positive) for p in query.points])
+        width_height = torch.tensor([(w, h) for h, w in sizes])[:, None]
+        scaled = torch.tensor(coordinates, dtype=torch.float32) / width_height * self.image_size
+        return (
+            scaled.to(self.device),
+            torch.tensor(labels, dtype=torch.int32, device=self.device),
+        )
+
+    def _gate_pointers(self, pointers: Tensor, presence: Tensor) -> Tensor:
+        model = self.model
+        if not model.pred_obj_scores:
+            return pointers
+        if model.soft_no_obj_ptr:
+            present = presence.sigmoid()[..., None]
+        else:
+            present = (presence > 0).float()[..., None]
+        if model.fixed_no_obj_ptr:
+            pointers = present * pointers
+        return pointers + (1 - present) * model.no_obj_ptr
+
+    def _attend(
+        self, features: Tensor, recalls: Sequence[Recall | None], clip_length: int
+    ) -> Tensor:
+        """Condition (K, C, h, w) features on memories with equal slots and distances."""
+        model = self.model
+        known = [recall for recall in recalls if recall is not None]
+        slots, distances = known[0].signature
+        image_position, memory_position = self._position_encodings(features)
+        tokens: list[Tensor] = []
+        positions: list[Tensor] = []
+        for i, slot in enumerate(slots):
+            maps = torch.cat([recall.spatial[i][1].tokens for recall in known])
+            tokens.append(maps.to(features.device).flatten(2).permute(2, 0, 1))
+            # the last temporal row is the conditioning frames', the first the latest frame's
+            row = model.maskmem_tpos_enc[slot - 1 if slot else model.num_maskmem - 1]
+            positions.append((memory_position + row).expand(-1, len(known), -1))
+        pointer_tokens = 0
+        if distances:
+            # (P, K, C): by distance, then object
+            columns = [
+                torch.stack([recall.pointers[i][1].pointer for recall in known])
+                for i in range(len(distances))
+            ]
+            pointers, encoding = self._pointer_tokens(
+                torch.stack(columns).to(features.device), distances, clip_length
+            )
+            tokens.append(pointers)
+            positions.append(encoding)
+            pointer_tokens = pointers.shape[0]
+        attended: Tensor = model.memory_attention(
+            curr=[features.flatten(2).permute(2, 0, 1)],
+            curr_pos=[image_position.expand(-1, len(known), -1)],
+            memory=torch.cat(tokens),
+            memory_pos=torch.cat(positions),
+            num_obj_ptr_tokens=pointer_tokens,
+        )
+        return attended.permute(1, 2, 0).view(features.shape)
+
+    def _pointer_tokens(
+        self, pointers: Tensor, distances: Sequence[int], clip_length: int
+    ) -> tuple[Tensor, Tensor]:
+        """Split (P, K, C) pointers into tokens of the memory's width, with time encodings."""
+        model = self.model
+        count, objects, channels = pointers.shape
+        width = model.mem_dim
+        if model.add_tpos_enc_to_obj_ptrs:
+            scale = min(clip_length, model.max_obj_ptrs_in_encoder) - 1
+            dim = channels if model.proj_tpos_enc_in_obj_ptrs else width
+            time = torch.tensor(distances, device=pointers.device) / max(scale, 1)
+            encoding = model.obj_ptr_tpos_proj(get_1d_sine_pe(time, dim=dim))
+            encoding = encoding[:, None].expand(-1, objects, -1)
+        else:
+            encoding = pointers.new_zeros(count, objects, width)
+        if width < channels:
+            pieces = channels // width
+            pointers = pointers.reshape(count, objects, pieces, width)
+            pointers = pointers.permute(0, 2, 1, 3).flatten(0, 1)
+            encoding = encoding.repeat_interleave(pieces, dim=0)
+        return pointers, encoding
+
+    def _position_encodings(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (h w, 1, C) encodings of the image's and the memories' grid."""
+        if self._positions is None or self._positions[0].device != features.device:
+            with torch.no_grad():
+                one = features[:1].detach()
+                image = self.model.image_encoder.neck.position_encoding(one)
+                thin = one.new_zeros(1, self.model.mem_dim, *one.shape[-2:])
+                memory = self.model.memory_encoder.position_encoding(thin)
+            flat = [p.float().flatten(2).permute(2, 0, 1).clone() for p in (image, memory)]
+            self._positions = (flat[0], flat[1])
+        return self._positions
+
+    def _remember_alike(
+        self, embeddings: Sequence[FrameEmbedding], predictions: Sequence[Prediction], frame: int
+    ) -> list[Memory]:
+        features, _ = _stack(embeddings, len(predictions))
+        logits = torch.stack([p.mask_logits for p in predictions])[:, None]
+        presence = torch.stack([p.presence for p in predictions])[:, None]
+        with self._autocast():
+            tokens, _ = self.model._encode_new_memory(
+                current_vision_feats=[features.flatten(2).permute(2, 0, 1)],
+                feat_sizes=[tuple(features.shape[-2:])],
+                pred_masks_high_res=_interpolate(logits.to(features.device), self.image_size),
+                object_score_logits=presence.to(features.device),
+                is_mask_from_pts=predictions[0].prompted,
+            )
+        # SAM 2 keeps its memories in this precision whatever else it computes in
+        tokens = tokens.to(torch.bfloat16)
+        return [
+            Memory(frame, token, p.pointer, float(p.iou), float(p.presence))
+            for token, p in zip(tokens.split(1), predictions, strict=True)
+        ]
+
+
+def load_sam2(
+    config: str,
+    state: dict[str, Tensor] | None,
+    *,
+    image_size: int = 1024,
+    device: str = "cpu",
+    precision: torch.dtype = torch.float32,
+    encoder_fingerprint: str = "",
+) -> Sam2Network:
+    """Build a SAM 2 or 2.1 network from a configuration that ships with sam2.
+
+    Parameters
+    ----------
+    config : str
+        For example ``configs/sam2.1/sam2.1_hiera_t.yaml``.
+    state : dict of str to Tensor or None
+        The checkpoint's ``model`` entry; None leaves random weights.
+    image_size : int
+        Side of the square that frames are resized to, in pixels; a multiple of 32.
+    """
+    overrides = [*POSTPROCESSING, f"++model.image_size={image_size}"]
+    # its own post-processing stays off: it would add the same options, less the last
+    model: SAM2Base = build_sam2(
+        config, None, device="cpu", hydra_overrides_extra=overrides, apply_postprocessing=False
+    )
+    if state is not None:
+        model.load_state_dict(state)
+    return Sam2Network(
+        model.to(device), precision=precision, encoder_fingerprint=encoder_fingerprint
+    )
+
+
+def resize_images(images: Tensor, size: int) -> Tensor:
+    """Resize (B, 3, H, W) uint8 images to squares, as SAM 2's own loader does.
+
+    On the CPU this is Pillow's bicubic filter, to the bit; elsewhere its float counterpart,
+    rounded, which differs by at most a grey level in a pixel of a thousand.
+    """
+    if images.shape[-2:] == (size, size):
+        return images
+    if images.device.type == "cpu":
+        resized = [
+            np.asarray(Image.fromarray(image).resize((size, size)))
+            for image in images.permute(0, 2, 3, 1).contiguous().numpy()
+        ]
+        return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
+    enlarged = F.interpolate(
+        images.float(), size=(size, size), mode="bicubic", antialias=True, align_corners=False
+    )
+    return enlarged.round().clamp(0, 255).to(torch.uint8)
+
+
+def _by_group(
+    items: Sequence[Any],
+    kind: Callable[[Any], Hashable],
+    run: Callable[[list[int]], list[Any]],
+) -> list[Any]:
+    """Run items of equal kind together and return the results in the items' order."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for k, item in enumerate(items):
+        groups[kind(item)].append(k)
+    results: dict[int, Any] = {}
+    for chosen in groups.values():
+        results.update(zip(chosen, run(chosen), strict=True))
+    return [results[k] for k in range(len(items))]
+
+
+def _pick(
+    embedding: FrameEmbedding | Sequence[FrameEmbedding], chosen: Sequence[int]
+) -> list[FrameEmbedding]:
+    if isinstance(embedding, FrameEmbedding):
+        return [embedding]
+    return [embedding[k] for k in chosen]
+
+
+def _stack(embeddings: Sequence[FrameEmbedding], count: int) -> tuple[Tensor, list[Tensor]]:
+    """Return (K, C, h, w) features and finer maps; one frame is shared without a copy."""
+    if len(embeddings) == 1:
+        one = embeddings[0]
+        return (
+            one.features.expand(count, -1, -1, -1),
+            [m.expand(count, -1, -1, -1) for m in one.high_resolution],
+        )
+    return (
+        torch.cat([e.features for e in embeddings]),
+        [torch.cat(maps) for maps in zip(*(e.high_resolution for e in embeddings), strict=True)],
+    )
+
+
+def _predictions(
+    masks: Tensor, ious: Tensor, pointers: Tensor, presence: Tensor, *, prompted: bool
+) -> list[Prediction]:
+    # unbind, not indexing: its gradient is one stack instead of K scattered copies
+    parts = zip(
+        masks.float().unbind(),
+        ious.float().unbind(),
+        pointers.unbind(),
+        presence.float()[:, 0].unbind(),
+        ious.argmax(dim=1).tolist(),
+        strict=True,
+    )
+    return [
+        Prediction(mask, iou, pointer, present, prompted, choice)
+        for mask, iou, pointer, present, choice in parts
+    ]
+
+
+def _interpolate(maps: Tensor, size: int, *, antialias: bool = False) -> Tensor:
+    return F.interpolate(
+        maps.float(), size=(size, size), mode="bilinear", align_corners=False, antialias=antialias
+    )
