@@ -1,0 +1,76 @@
+"""Where a test may run: what needs a window skips without one, and says why.
+
+With ``SURGISAM_TESTS_COMPLETE`` set, a skip is a failure: the machine is meant to have all
+that the tests need, apart from a GPU.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+QT_BINDINGS = ("PyQt6", "PySide6")
+WINDOW_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}
+COMPLETE = bool(os.environ.get("SURGISAM_TESTS_COMPLETE"))
+
+
+def _why_no_window() -> str | None:
+    if not any(find_spec(name) for name in QT_BINDINGS):
+        return "no Qt binding is installed: pip install 'napari-surgisam[all]'"
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return "there is no display: run under `xvfb-run -a -s '-screen 0 1400x900x24'`"
+    return None
+
+
+NO_WINDOW = _why_no_window()
+
+# pytest-qt aborts the whole run where Qt is missing, and Qt does where the display is.
+pytest_plugins = [] if NO_WINDOW else ["pytestqt.plugin"]
+
+
+class _WindowModule(pytest.Module):
+    """A module of window tests that cannot be imported here."""
+
+    def collect(self):
+        pytest.skip(NO_WINDOW, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector):
+    if NO_WINDOW and Path(__file__).parent / "plugin" in module_path.parents:
+        return _WindowModule.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if WINDOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("qt")
+        if NO_WINDOW and item.get_closest_marker("qt"):
+            item.add_marker(pytest.mark.skip(reason=NO_WINDOW))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    if COMPLETE and report.outcome == "skipped":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but nothing may be here: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    if (
+        COMPLETE
+        and report.skipped
+        and not hasattr(report, "wasxfail")
+        and not item.get_closest_marker("gpu")
+    ):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but nothing may be here: {report.longrepr}"
+    return report
