@@ -36,7 +36,7 @@ class _WindowModule(pytest.Module):
     """A module of window tests that cannot be imported here."""
 
     def collect(self):
-        pytest.skip(NO_WINDOW, allow_module_level=True)
+        pytest.skip(f"{self.path.name}: {NO_WINDOW}", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector):
