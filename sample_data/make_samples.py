@@ -6,8 +6,10 @@ has ``napari-surgisam[all]``; README.md beside this file tells what comes out an
 
 from pathlib import Path
 
+from phantom import write_volume
 from puppets import write_clip
 
 if __name__ == "__main__":
     folder = Path(__file__).parent
     write_clip(folder)
+    write_volume(folder)
