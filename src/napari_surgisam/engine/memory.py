@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import torch.nn.functional as F
 from torch import Tensor
+
+from napari_surgisam.engine.plan import Direction
+from napari_surgisam.errors import ModelError
+
+if TYPE_CHECKING:
+    from napari_surgisam.engine.network import Candidate, Prediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +26,7 @@ class Memory:
     frame : int
     tokens : Tensor
         The spatial memory, opaque to everything but the network that made it; its first
-        axis is the batch, of length 1.
+        axis is the batch, of length 1, its second the channels.
     pointer : (C,) Tensor
         The object pointer.
     iou : float
@@ -72,3 +80,199 @@ class Recall:
     def signature(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Slots and distances: objects with equal signatures run as one batch."""
         return tuple(s for s, _ in self.spatial), tuple(d for d, _ in self.pointers)
+
+
+class MemoryPolicy(Protocol):
+    """Chooses what to attend to; it returns frame numbers, never tensors.
+
+    See Also
+    --------
+    ChoosingPolicy : may pick among the candidate masks as well.
+    """
+
+    def select(self, bank: MemoryBank, frame: int, direction: Direction) -> MemorySelection:
+        """Choose the memories to attend to on `frame`, in a pass that runs in `direction`.
+
+        Numbers of frames that the bank does not hold are skipped.
+        """
+        ...
+
+    def retain(self, bank: MemoryBank, frame: int) -> frozenset[int]:
+        """Name older frames to keep after `frame`, beyond the bank's recent window.
+
+        The set must be bounded in size, or memory grows with the video.
+        """
+        ...
+
+
+@runtime_checkable
+class ChoosingPolicy(MemoryPolicy, Protocol):
+    """A policy that also picks among the candidates, or carries a motion model.
+
+    Its state is frozen and belongs to the bank: one per object and pass, None at the start.
+    """
+
+    def choose(self, candidates: Sequence[Candidate], state: object) -> int:
+        """Return the index of the candidate that counts on a tracked frame."""
+        ...
+
+    def observe(self, state: object, prediction: Prediction) -> object:
+        """Return the state after a frame was segmented."""
+        ...
+
+
+class MemoryBank:
+    """What one object left behind in one pass: bounded, whatever the video's length.
+
+    Parameters
+    ----------
+    slots, pointer_slots : int
+        Recent memories and pointers that the network can attend to; see `Network`.
+    clip_length : int
+        Frames in the source: SAM 2 looks back at pointers by less than that.
+    conditioning : mutable mapping of int to Memory, optional
+        Memories of the prompted frames, by frame. Passes of one object share it.
+    max_conditioning : int or None
+        How many conditioning frames are attended to at most; None is no limit.
+    image_features : callable, optional
+        Returns the (1, C, h, w) features of a frame, for `similarity` of images.
+
+    Attributes
+    ----------
+    state : object
+        What a `ChoosingPolicy` carries from frame to frame.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        pointer_slots: int,
+        clip_length: int,
+        conditioning: MutableMapping[int, Memory] | None = None,
+        max_conditioning: int | None = None,
+        image_features: Callable[[int], Tensor] | None = None,
+    ) -> None:
+        self.slots = slots
+        self.pointer_slots = min(pointer_slots, clip_length - 1)
+        self.clip_length = clip_length
+        self.max_conditioning = max_conditioning
+        self.state: object = None
+        self._conditioning = {} if conditioning is None else conditioning
+        self._tracked: dict[int, Memory] = {}
+        self._image_features = image_features
+        self._similarities: dict[tuple[int, int, str], float] = {}
+
+    @property
+    def conditioning_frames(self) -> tuple[int, ...]:
+        """All conditioning frames, ascending."""
+        return tuple(sorted(self._conditioning))
+
+    @property
+    def tracked_frames(self) -> tuple[int, ...]:
+        """Tracked frames that are still held, ascending."""
+        return tuple(sorted(self._tracked.keys() - self._conditioning.keys()))
+
+    def conditioning_near(self, frame: int) -> tuple[int, ...]:
+        """Return the conditioning frames to attend to on `frame`, at most `max_conditioning`.
+
+        Where there are more, these are the nearest one before, the nearest one at or after,
+        then the nearest of the rest; of two equally far ones, the earlier.
+        """
+        frames = self.conditioning_frames
+        if self.max_conditioning is None or len(frames) <= self.max_conditioning:
+            return frames
+        before = [f for f in frames if f < frame][-1:]
+        after = [f for f in frames if f >= frame][:1]
+        rest = sorted(set(frames) - {*before, *after}, key=lambda f: (abs(f - frame), f))
+        return tuple(sorted([*before, *after, *rest][: self.max_conditioning]))
+
+    def tracked_before(self, frame: int, direction: Direction) -> tuple[Memory, ...]:
+        """Return the memories of frames that a pass has tracked before `frame`, nearest first."""
+        passed = [f for f in self.tracked_frames if (frame - f) * direction > 0]
+        return tuple(self._tracked[f] for f in sorted(passed, key=lambda f: abs(frame - f)))
+
+    def __contains__(self, frame: int) -> bool:
+        return frame in self._conditioning or frame in self._tracked
+
+    def __getitem__(self, frame: int) -> Memory:
+        """Return the memory of a frame; a prompted frame's is the one its prompt made.
+
+        Raises
+        ------
+        KeyError
+            If the frame is not held, or not any more.
+        """
+        memory = self._conditioning.get(frame)
+        return self._tracked[frame] if memory is None else memory
+
+    def add(self, memory: Memory, *, conditioning: bool = False) -> None:
+        """Take up the memory of a frame, replacing what was held of it."""
+        kept = self._conditioning if conditioning else self._tracked
+        kept[memory.frame] = memory
+        self._similarities = {
+            key: value for key, value in self._similarities.items() if memory.frame not in key
+        }
+
+    def evict(self, frame: int, retained: frozenset[int] = frozenset()) -> None:
+        """Drop what can no longer be attended to after `frame`, except the retained frames."""
+        window = max(self.slots, self.pointer_slots)
+        held = {f for f in self._tracked if abs(frame - f) < window or f in retained}
+        if len(held) == len(self._tracked):
+            return
+        self._tracked = {f: memory for f, memory in self._tracked.items() if f in held}
+        known = held | self._conditioning.keys()
+        self._similarities = {
+            key: value
+            for key, value in self._similarities.items()
+            if key[0] in known and key[1] in known
+        }
+
+    def similarity(self, a: int, b: int, of: Literal["memory", "image"] = "memory") -> float:
+        """Return how alike two frames are: cosine over channels, averaged over the grid.
+
+        Parameters
+        ----------
+        a, b : int
+            Frames. Their memories must be held; images are embedded again where needed.
+        of : {"memory", "image"}
+            What is compared: the object's spatial memories or the frames' features.
+
+        Returns
+        -------
+        float
+            In [-1, 1].
+        """
+        key = (min(a, b), max(a, b), of)
+        if key not in self._similarities:
+            if of == "memory":
+                maps = self[a].tokens, self[b].tokens
+            elif self._image_features is not None:
+                maps = self._image_features(a), self._image_features(b)
+            else:
+                raise ModelError("This memory bank was made without image features to compare.")
+            first, second = (m.float() for m in maps)
+            self._similarities[key] = float(F.cosine_similarity(first, second, dim=1).mean())
+        return self._similarities[key]
+
+    def recall(self, selection: MemorySelection, frame: int, direction: Direction) -> Recall:
+        """Fetch the selected memories in the order in which SAM 2 presents them.
+
+        Conditioning frames come first, then recent ones from the farthest slot to the
+        nearest; pointers of conditioning frames that lie in the pass's past first, then the
+        others by distance. Frames that are not held are skipped, never replaced.
+        """
+        conditioning = [f for f in selection.conditioning if f in self]
+        recent = [(slot, f) for slot, f in sorted(selection.recent.items()) if f in self]
+        distances = [((frame - f) * direction, f) for f in conditioning]
+        pointers = [
+            *((d, f) for d, f in distances if d >= 0),
+            *((d, f) for d, f in sorted(selection.pointers.items()) if f in self),
+        ]
+        return Recall(
+            spatial=(
+                *((0, self[f]) for f in conditioning),
+                *((slot, self[f]) for slot, f in reversed(recent)),
+            ),
+            pointers=tuple((d, self[f]) for d, f in pointers),
+        )
