@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_surgisam.errors import DataError, ModelError
+from napari_surgisam.errors import DataError
 
 _PACKAGE = Path(__file__).parent
+
+WEIGHTS = _PACKAGE / "weights"
+"""The folder of the embedded model's weights."""
 
 
 def sample_data() -> Path:
@@ -27,17 +30,3 @@ def sample_data() -> Path:
         f"The sample data is in neither {_PACKAGE / 'sample_data'} nor {checkout}: "
         "install napari-surgisam again."
     )
-
-
-def embedded_weights(file_name: str) -> Path:
-    """Return the path of a weights file that ships inside the package.
-
-    Raises
-    ------
-    ModelError
-        If the installation lacks it.
-    """
-    path = _PACKAGE / "weights" / file_name
-    if not path.is_file():
-        raise ModelError(f"The weights {path} are missing: install napari-surgisam again.")
-    return path

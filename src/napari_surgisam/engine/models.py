@@ -1,0 +1,258 @@
+"""Bring a model's weights to this machine, and load the network they belong to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_surgisam.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from napari_surgisam.engine.devices import choose_device, choose_precision
+from napari_surgisam.engine.registry import (
+    EMBEDDED,
+    MODELS,
+    ModelSpec,
+    available_models,
+    cache_folder,
+    check_new_name,
+    model_spec,
+    register,
+    weights_path,
+)
+from napari_surgisam.errors import ModelError
+from napari_surgisam.jobs import Event, Job
+
+if TYPE_CHECKING:
+    from napari_surgisam.engine.network import Network
+
+__all__ = [
+    "EMBEDDED",
+    "MODELS",
+    "ModelSpec",
+    "available_models",
+    "cache_folder",
+    "fetch_checkpoint",
+    "fetch_job",
+    "find_weights",
+    "import_checkpoint",
+    "load_network",
+    "model_spec",
+    "weights_path",
+]
+
+
+def fetch_job(model: str | ModelSpec) -> Job:
+    """Download a model into the cache, or continue to; the events count bytes.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be downloaded; see `engine.downloads.download`.
+    """
+    from napari_surgisam.engine.downloads import download
+
+    spec = model_spec(model) if isinstance(model, str) else model
+    if not spec.url:
+        find_weights(spec.name)
+        yield Event(done=1, total=1)
+        return
+    path = cache_folder() / spec.file
+    yield from download(spec.url, path, sha256=spec.sha256, nbytes=spec.nbytes)
+
+
+def fetch_checkpoint(
+    model: str | ModelSpec, on_event: Callable[[Event], None] | None = None
+) -> Path:
+    """Download a model unless it is here, and return the path of its weights.
+
+    Parameters
+    ----------
+    model : str or ModelSpec
+    on_event : callable, optional
+        Called with the bytes done and altogether.
+
+    Raises
+    ------
+    ModelError
+        As `fetch_job`.
+    """
+    spec = model_spec(model) if isinstance(model, str) else model
+    for event in fetch_job(spec):
+        if on_event is not None:
+            on_event(event)
+    return weights_path(spec) or cache_folder() / spec.file
+
+
+def import_checkpoint(path: Path | str, name: str | None = None) -> ModelSpec:
+    """Copy a model file into the cache, so that it can be used by name.
+
+    Parameters
+    ----------
+    path : path-like
+        A SAM 2 or 2.1 checkpoint of torch, or a ``.safetensors`` file of this package.
+    name : str, optional
+        Defaults to the file's own without ending. A file that equals an official one
+        becomes that model, as if it had been downloaded.
+
+    Returns
+    -------
+    ModelSpec
+
+    Raises
+    ------
+    ModelError
+        If the file is not a model's, or the name is taken.
+    """
+    import pooch
+
+    path = Path(path)
+    checkpoint = read_checkpoint(path)
+    sha256 = pooch.file_hash(str(path))
+    official = {spec.sha256: spec for spec in MODELS.values() if spec.sha256}.get(sha256)
+    if official is not None and name in (None, official.name):
+        _copy(path, cache_folder() / official.file)
+        return official
+    name = name or path.stem
+    check_new_name(name, sha256)
+    _build(checkpoint, checkpoint.image_size, "cpu", "float32", str(path))  # every weight fits
+    spec = ModelSpec(
+        name=name,
+        architecture=checkpoint.architecture,
+        config=checkpoint.config,
+        image_size=checkpoint.image_size,
+        file=f"imported/{name}.safetensors",
+        nbytes=path.stat().st_size,
+        sha256=sha256,
+        note=f"imported from {path.name}",
+    )
+    target = cache_folder() / spec.file
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"Cannot write {target.parent}: {error.strerror}.") from error
+    write_checkpoint(target, checkpoint, {"source_sha256": sha256})
+    register(spec)
+    return spec
+
+
+def load_network(
+    model: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    image_size: int | None = None,
+) -> Network:
+    """Build a model's network with its weights, ready to segment.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name of a model, or path of a model file.
+    device : str
+        ``auto`` (cuda, else mps, else cpu), or torch's name of a device.
+    precision : str
+        ``auto`` (bfloat16 where the hardware has it), ``float32`` or ``bfloat16``.
+    image_size : int, optional
+        Side of the square that frames are resized to, in pixels, a multiple of 32;
+        defaults to the model's own.
+
+    Raises
+    ------
+    ModelError
+        If the model is unknown, not on this machine, damaged or does not fit, or the
+        device, precision or image size is impossible.
+    """
+    if image_size is not None and (image_size < 64 or image_size > 4096 or image_size % 32):
+        raise ModelError(
+            f"Image size {image_size} is impossible: it is the side of the network's square in "
+            "pixels, a multiple of 32 from 64 to 4096."
+        )
+    path = find_weights(model)
+    checkpoint = read_checkpoint(path)
+    return _build(checkpoint, image_size or checkpoint.image_size, device, precision, str(path))
+
+
+def find_weights(model: str | Path) -> Path:
+    """Return the path of the weights that a name or path of a model stands for.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or file, or the weights are not on this machine.
+    """
+    if isinstance(model, Path) or (model not in available_models() and _looks_like_path(model)):
+        path = Path(model).expanduser()
+        if not path.is_file():
+            raise ModelError(f"The model file {path} does not exist.")
+        return path
+    spec = model_spec(model)
+    found = weights_path(spec)
+    if found is None and not spec.url:
+        where = "install napari-surgisam" if spec.name == EMBEDDED else "import its file"
+        raise ModelError(f"The weights of {spec.name} are gone: {where} again.")
+    if found is None:
+        raise ModelError(
+            f"The weights of {spec.name} are not on this machine. Run: surgisam models fetch "
+            f"{spec.name} ({spec.nbytes / 1e6:.0f} MB), or import the file that you have."
+        )
+    return found
+
+
+def _build(
+    checkpoint: Checkpoint, image_size: int, device: str, precision: str, where: str
+) -> Network:
+    on = choose_device(device)
+    dtype = choose_precision(precision, on)
+    fingerprint = checkpoint.encoder_fingerprint(image_size, dtype)
+    # sam2 sets up Hydra for the whole process when it is imported
+    try:
+        if checkpoint.architecture == "compact":
+            from napari_surgisam.engine.compact_network import CompactConfig, load_compact
+
+            return load_compact(
+                CompactConfig.from_dict(json.loads(checkpoint.config)),
+                checkpoint.state,
+                image_size=image_size,
+                device=str(on),
+                precision=dtype,
+                encoder_fingerprint=fingerprint,
+            )
+        if checkpoint.architecture == "sam2":
+            from napari_surgisam.engine.sam2_network import load_sam2
+
+            return load_sam2(
+                checkpoint.config,
+                checkpoint.state,
+                image_size=image_size,
+                device=str(on),
+                precision=dtype,
+                encoder_fingerprint=fingerprint,
+            )
+    except RuntimeError as error:  # torch's word for weights that do not fit
+        if "state_dict" not in str(error):
+            raise ModelError(f"{where} cannot be loaded on {on}: {error}") from error
+        reasons = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ModelError(
+            f"The weights in {where} do not fit its network: {' '.join(reasons)[:300]}"
+        ) from error
+    raise ModelError(
+        f"{where} is for the architecture {checkpoint.architecture!r}, which this version does "
+        "not know. Is there a newer version of napari-surgisam?"
+    )
+
+
+def _looks_like_path(model: str) -> bool:
+    return Path(model).suffix in {".pt", ".pth", ".safetensors"} or Path(model).exists()
+
+
+def _copy(source: Path, target: Path) -> None:
+    part = target.with_name(f"{target.name}.copy")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, part)
+        part.replace(target)
+    except OSError as error:
+        raise ModelError(f"Cannot copy {source} to {target}: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)
