@@ -1,0 +1,86 @@
+"""What a masklet's prediction is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """Weights of the terms; the defaults suit training from scratch.
+
+    Parameters
+    ----------
+    entropy, dice, iou, presence : float
+    others : float
+        Share of the mask loss that the candidates which are not the best receive. SAM gives
+        them none; a little keeps them alive from random weights.
+    """
+
+    entropy: float = 5.0
+    dice: float = 1.0
+    iou: float = 1.0
+    presence: float = 0.5
+    others: float = 0.1
+
+
+def masklet_loss(
+    logits: Tensor,
+    ious: Tensor,
+    presence: Tensor,
+    target: Tensor,
+    weights: LossWeights | None = None,
+) -> Tensor:
+    """Return the mean loss of K predictions; only the best candidate counts in full.
+
+    Parameters
+    ----------
+    logits : (K, M, h, w) Tensor
+        Before the presence gate: gated logits of -1024 have no gradient.
+    ious : (K, M) Tensor
+        Predicted IoU, in [0, 1].
+    presence : (K,) Tensor
+        Logits of "the object is in the frame".
+    target : (K, h, w) Tensor
+        Coverage of each mask pixel by the object, in [0, 1]; all zero where it is absent.
+
+    References
+    ----------
+    Ravi et al., arXiv:2408.00714, appendix D.2: focal (here cross-entropy), Dice, IoU and
+    presence terms, masks supervised only where the object is present.
+    """
+    weights = weights or LossWeights()
+    wanted = target[:, None].expand_as(logits)
+    present = (target.flatten(1).amax(dim=1) > 0).float()
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((-2, -1))
+    likely = logits.sigmoid()
+    overlap = (likely * wanted).sum((-2, -1))
+    dice = 1 - (2 * overlap + 1) / (likely.sum((-2, -1)) + wanted.sum((-2, -1)) + 1)
+    mask_loss = weights.entropy * entropy + weights.dice * dice
+    best = mask_loss.detach().argmin(dim=1, keepdim=True)
+    chosen = mask_loss.gather(1, best)[:, 0]
+    mask_loss = chosen + weights.others * (mask_loss.mean(dim=1) - chosen)
+    iou_loss = (ious - binary_iou(logits.detach(), wanted)).square().mean(dim=1)
+    share = present / present.sum().clamp(min=1)
+    presence_loss = F.binary_cross_entropy_with_logits(presence, present)
+    return (
+        (share * (mask_loss + weights.iou * iou_loss)).sum() + weights.presence * presence_loss
+    )
+
+
+def binary_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """IoU of thresholded masks over the last two axes; 0 where both are empty."""
+    predicted, wanted = logits > 0, target > 0.5
+    both = (predicted & wanted).sum((-2, -1))
+    either = (predicted | wanted).sum((-2, -1))
+    return both / either.clamp(min=1)
+
+
+def covers(masks: Tensor, size: int) -> Tensor:
+    """Return the coverage of (K, H, W) bool masks at (K, size, size)."""
+    coverage: Tensor = F.adaptive_avg_pool2d(masks[:, None].float(), size)[:, 0]
+    return torch.where(coverage.flatten(1).amax(1)[:, None, None] > 0, coverage, 0.0)
