@@ -1,0 +1,237 @@
+"""The only module that writes to the viewer's layers.
+
+One direction: image layer → frames, Points and Shapes layers → prompts (`layer_reading`),
+masks → Labels layer. What a person paints into the Labels layer is never overwritten
+silently; it comes back only when asked for, as a mask prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_surgisam.data.prompts import AnyPrompt, Prompt
+from napari_surgisam.plugin.grid import FrameGrid
+from napari_surgisam.plugin.label_store import label_store
+from napari_surgisam.plugin.layer_reading import (
+    is_displayed,
+    pointed_pixel,
+    shown_frame,
+    unit_factors,
+)
+from napari_surgisam.plugin.painting import PaintLedger
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Points, Shapes
+
+RGBA = tuple[float, float, float, float]
+
+VOLUME_REDRAW_SECONDS = 1.0
+"""Shortest time between two redraws of a whole volume (3D, or a view across the frames)."""
+
+
+def show_frame(viewer: ViewerModel, image: Image, grid: FrameGrid, frame: int) -> None:
+    """Move the slider of the frames' axis to a frame; the other sliders stay."""
+    if grid.axis is None or is_displayed(viewer, image, grid.axis):
+        return
+    pixel = pointed_pixel(viewer, image)
+    pixel[grid.axis] = grid.place(np.array([frame]), np.zeros((1, 2)))[0, grid.axis]
+    world = np.asarray(image.data_to_world(pixel)) * unit_factors(image.units, viewer.layers.units)
+    axis = grid.axis + viewer.dims.ndim - image.ndim
+    viewer.dims.set_point(axis, float(world[grid.axis]))
+
+
+def write_prompts(
+    prompts: Iterable[AnyPrompt], points: Points, shapes: Shapes | None, grid: FrameGrid
+) -> None:
+    """Show prompts in our own layers, which lie on the image's grid, in place of theirs.
+
+    Points and rectangles at other indices of the fixed axes stay.
+    """
+    known = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
+    rows = [(p, prompt) for prompt in known for p in prompt.points]
+    _, _, here = grid.locate(np.asarray(points.data, float).reshape(-1, points.ndim))
+    kept = np.flatnonzero(~here)
+    frames = np.array([prompt.frame for _, prompt in rows], np.int64)
+    pixels = np.array([(p.y, p.x) for p, _ in rows], float).reshape(-1, 2)
+    polarity = ["positive" if p.positive else "negative" for p, _ in rows]
+    features = {
+        "object_id": [*points.features["object_id"].iloc[kept], *(q.object_id for _, q in rows)],
+        "polarity": [*points.features["polarity"].iloc[kept], *polarity],
+    }
+    points.selected_data = set()
+    with points.events.data.blocker(), points.events.features.blocker():
+        points.data = np.concatenate([np.asarray(points.data)[kept], grid.place(frames, pixels)])
+        points.features = features
+    if shapes is None:
+        return
+    boxes = [(prompt.box, prompt) for prompt in known if prompt.box is not None]
+    corners = [
+        grid.place(
+            np.full(4, prompt.frame),
+            np.array([(box.y0, box.x0), (box.y0, box.x1), (box.y1, box.x1), (box.y1, box.x0)]),
+        )
+        for box, prompt in boxes
+    ]
+    with shapes.events.data.blocker(), shapes.events.features.blocker():
+        shapes.selected_data = set(range(len(shapes.data)))
+        shapes.remove_selected()
+        if corners:
+            shapes.add_rectangles(corners)
+            shapes.features = {"object_id": [prompt.object_id for _, prompt in boxes]}
+
+
+def add_points_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: str) -> Points:
+    """Add an empty layer of clicks that lies on an image."""
+    return viewer.add_points(
+        np.zeros((0, image.ndim)),
+        name=name,
+        features={"object_id": np.zeros(0, int), "polarity": np.zeros(0, object)},
+        feature_defaults={"object_id": 1, "polarity": "positive"},
+        size=max(4.0, max(grid.size) / 60) * max(grid.factors),
+        border_width=0.25,
+        metadata={"surgisam": "clicks"},
+        **_placement(image),
+    )
+
+
+def add_shapes_layer(viewer: ViewerModel, image: Image, name: str) -> Shapes:
+    """Add an empty layer of boxes that lies on an image."""
+    return viewer.add_shapes(
+        None,
+        ndim=image.ndim,
+        name=name,
+        features={"object_id": np.zeros(0, int)},
+        feature_defaults={"object_id": 1},
+        face_color="transparent",
+        edge_width=max(1.0, max(image.data.shape[-2:]) / 300) if not image.multiscale else 2,
+        metadata={"surgisam": "boxes"},
+        **_placement(image),
+    )
+
+
+def add_labels_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: str) -> Labels:
+    """Add an empty Labels layer with the shape, scale, affine, units and names of an image.
+
+    Its array is in memory where it is small, else in compressed chunks of one frame.
+    """
+    placement = _placement(image)
+    if any(factor != 1 for factor in grid.factors):
+        factors = np.asarray(grid.factors)
+        matrix = np.asarray(image.affine)[:-1, :-1]
+        origin = np.asarray(image.data_to_world(np.zeros(image.ndim)))
+        shifted = np.asarray(image.data_to_world((factors - 1) / 2))
+        placement["translate"] = image.translate + np.linalg.solve(matrix, shifted - origin)
+        placement["scale"] = image.scale * factors
+    return viewer.add_labels(
+        label_store(grid.shape, grid.plane),
+        name=name,
+        opacity=0.7,
+        metadata={"surgisam": "masks"},
+        **placement,
+    )
+
+
+def style_points(points: Points, colours: Mapping[int, RGBA], selected: int | None) -> None:
+    """Fill positive clicks and hollow out negative ones, in their objects' colours.
+
+    Clicks of objects other than the selected one are dimmed.
+    """
+    ids = [int(i) for i in points.features["object_id"]]
+    positive = points.features["polarity"].to_numpy() == "positive"
+    if not ids:
+        return
+    colour = np.array([colours.get(i, (1.0, 1.0, 1.0, 1.0)) for i in ids])
+    colour[:, 3] = [1.0 if selected in (None, i) else 0.45 for i in ids]
+    face, border = colour.copy(), colour.copy()
+    face[~positive, 3] = 0.0
+    border[positive, :3] = 1.0
+    points.face_color = face
+    points.border_color = border
+
+
+def _placement(image: Image) -> dict[str, Any]:
+    return {
+        "scale": image.scale,
+        "translate": image.translate,
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "affine": image.affine,
+        "units": image.units,
+        "axis_labels": image.axis_labels,
+    }
+
+
+class LabelsWriter:
+    """Writes masks into a Labels layer, frame by frame, around what a person painted.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    layer : Labels
+        Ours, or one that the user has: labels that it holds already count as painted.
+    image : Image
+    grid : FrameGrid
+    """
+
+    def __init__(self, viewer: ViewerModel, layer: Labels, image: Image, grid: FrameGrid) -> None:
+        self.viewer, self.layer, self.image, self.grid = viewer, layer, image, grid
+        self.ledger = PaintLedger()
+        self._watched: tuple[int, NDArray[Any]] | None = None
+        self._redrawn = -inf
+
+    def read(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) labels of a frame as they are in the layer."""
+        return np.asarray(self.layer.data[self.grid.index(frame)])
+
+    def write(self, frame: int, labels: NDArray[Any]) -> None:
+        """Put the model's (H, W) labels on a frame, except where a person painted."""
+        merged = self.ledger.merge(frame, labels, self.read(frame))
+        self.layer.data[self.grid.index(frame, all_channels=True)] = merged
+        if self._watched is not None and self._watched[0] == frame:
+            self._watched = (frame, merged)
+        self._redraw(frame)
+
+    def watch(self) -> None:
+        """Take the frame on screen as the one that the next stroke changes."""
+        frame = shown_frame(self.viewer, self.image, self.grid)
+        self._watched = None if frame is None else (frame, self.read(frame).copy())
+
+    def notice_stroke(self) -> tuple[int, frozenset[int]] | None:
+        """Record what a person just painted; return the frame and the labels touched."""
+        if self._watched is None:
+            return None
+        frame, before = self._watched
+        after = self.read(frame).copy()
+        self._watched = (frame, after)
+        touched = self.ledger.notice(frame, before, after)
+        return (frame, touched) if touched else None
+
+    def undo_stroke(self) -> None:
+        """Take back the last stroke of the brush, with the layer's own history."""
+        self.layer.undo()
+        if self._watched is not None:
+            frame = self._watched[0]
+            self._watched = (frame, self.read(frame).copy())
+            self.ledger.review(frame, self._watched[1])
+
+    def redraw(self) -> None:
+        """Show what was written; `write` leaves that out where it would cost too much."""
+        self._redrawn = monotonic()
+        self.layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def _redraw(self, frame: int) -> None:
+        across = self.grid.axis is not None and is_displayed(
+            self.viewer, self.image, self.grid.axis
+        )
+        if across or self.viewer.dims.ndisplay == 3:
+            if monotonic() - self._redrawn > VOLUME_REDRAW_SECONDS:
+                self.redraw()
+        elif shown_frame(self.viewer, self.image, self.grid) == frame:
+            self.redraw()
