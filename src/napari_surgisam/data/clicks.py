@@ -1,0 +1,247 @@
+"""Clicks and boxes that stand in for a person's, derived from a true mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+
+from napari_surgisam.data.prompts import Box, Point
+from napari_surgisam.errors import PromptError
+
+Seed = int | np.random.Generator | None
+"""Where randomness comes from: a seed, a generator, or None for fresh entropy."""
+
+
+def first_click(
+    mask: NDArray[np.bool_], seed: Seed = None, *, mode: Literal["center", "random"] = "center"
+) -> Point:
+    """Click an object for the first time.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        The true mask.
+    seed : int or Generator, optional
+        Used by "random" alone.
+    mode : {"center", "random"}
+        "center": the pixel farthest from the background, the image's border counting as
+        background; of several, the first in reading order. "random": any of the mask.
+
+    Returns
+    -------
+    Point
+        A positive click.
+
+    Raises
+    ------
+    PromptError
+        If the mask is empty.
+    """
+    if mode == "random":
+        return random_clicks(mask, 1, seed)[0]
+    return spread_clicks(mask, 1)[0]
+
+
+def random_clicks(mask: NDArray[np.bool_], count: int, seed: Seed = None) -> tuple[Point, ...]:
+    """Draw positive clicks from a mask, uniformly and without repetition.
+
+    This is how BioSAM-2 and SurgiSAM2 prompt, with no model in the loop.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+    count : int
+        How many clicks, at least 1.
+    seed : int or Generator, optional
+
+    Returns
+    -------
+    tuple of Point
+        `count` clicks; the first ones of a longer draw with the same seed may differ.
+
+    Raises
+    ------
+    PromptError
+        If the mask has fewer pixels than `count`.
+    """
+    pixels = np.flatnonzero(mask)
+    _check_count(pixels.size, count)
+    chosen = np.random.default_rng(seed).choice(pixels, size=count, replace=False)
+    return tuple(_point(index, mask.shape, positive=True) for index in chosen)
+
+
+def spread_clicks(mask: NDArray[np.bool_], count: int) -> tuple[Point, ...]:
+    """Spread positive clicks over a mask as a careful person would, with no model in the loop.
+
+    Each click lies where the distance to the background, to the image's border and to the
+    earlier clicks is largest, so the first `n` of more clicks are the `n` clicks.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+    count : int
+        How many clicks, at least 1.
+
+    Returns
+    -------
+    tuple of Point
+        `count` clicks, the centre first. They repeat exactly from call to call.
+
+    Raises
+    ------
+    PromptError
+        If the mask has fewer pixels than `count`.
+    """
+    _check_count(int(np.count_nonzero(mask)), count)
+    free = np.array(mask, dtype=np.bool_)
+    clicks = []
+    for _ in range(count):
+        index = int(_depth(free).argmax())
+        clicks.append(_point(index, mask.shape, positive=True))
+        free.flat[index] = False
+    return tuple(clicks)
+
+
+def correction_click(
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    *,
+    clicked: Sequence[Point] = (),
+) -> Point | None:
+    """Click the centre of the largest error: positive where missed, negative where extra.
+
+    The largest error is the one that holds the largest disc; the image's border counts as
+    its edge. Of equally large ones a missed part comes first.
+
+    Parameters
+    ----------
+    prediction, reference : (H, W) bool array
+    clicked : sequence of Point
+        Earlier clicks: their pixels are not clicked again, so that a prediction that does
+        not follow its clicks still gets new ones.
+
+    Returns
+    -------
+    Point or None
+        None when nothing is wrong, or every wrong pixel has been clicked.
+
+    Raises
+    ------
+    PromptError
+        If the shapes differ.
+
+    References
+    ----------
+    Sofiiuk et al., Reviving Iterative Training with Mask Guidance for Interactive
+    Segmentation, ICIP 2022; SAM 2 simulates its training clicks in the same way.
+    """
+    if prediction.shape != reference.shape:
+        raise PromptError(
+            f"The prediction has the shape {prediction.shape}, the reference {reference.shape}: "
+            "bring both to the image's own grid before simulating a correction."
+        )
+    fresh = np.ones(reference.shape, dtype=np.bool_)
+    for point in clicked:
+        fresh[round(point.y), round(point.x)] = False
+    missed = _depth(reference & ~prediction) * fresh
+    extra = _depth(prediction & ~reference) * fresh
+    positive = bool(missed.max() >= extra.max())
+    error = missed if positive else extra
+    if error.max() == 0:
+        return None
+    return _point(int(error.argmax()), reference.shape, positive=positive)
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> Box:
+    """Draw the smallest box around a mask, along the outer edges of its pixels.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+
+    Returns
+    -------
+    Box
+        Half a pixel beyond the outermost pixel centres, so never degenerate.
+
+    Raises
+    ------
+    PromptError
+        If the mask is empty.
+    """
+    if not mask.any():
+        raise PromptError("An empty mask has no box: the object is not on this frame.")
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return Box(rows[0] - 0.5, columns[0] - 0.5, rows[-1] + 0.5, columns[-1] + 0.5)
+
+
+def jittered_box(
+    mask: NDArray[np.bool_], seed: Seed = None, *, noise: float = 0.1, limit: float = 20.0
+) -> Box:
+    """Draw a box around a mask as imprecisely as a person does.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+    seed : int or Generator, optional
+    noise : float
+        Largest shift of an edge, as a share of the box's height or width; all are as likely.
+    limit : float
+        Largest shift of an edge in pixels, whatever the box's size.
+
+    Returns
+    -------
+    Box
+        Inside the frame, with at least one pixel of height and width.
+
+    Raises
+    ------
+    PromptError
+        If the mask is empty.
+
+    References
+    ----------
+    SAM 2 jitters the boxes of its training so (noise 0.1, limit 20 pixels).
+    """
+    box = bounding_box(mask)
+    height, width = mask.shape
+    rng = np.random.default_rng(seed)
+    y0, y1 = _jitter(rng, box.y0, box.y1, height, noise, limit)
+    x0, x1 = _jitter(rng, box.x0, box.x1, width, noise, limit)
+    return Box(y0, x0, y1, x1)
+
+
+def _jitter(
+    rng: np.random.Generator, low: float, high: float, size: int, noise: float, limit: float
+) -> tuple[float, float]:
+    reach = min(noise * (high - low), limit)
+    shifts = rng.uniform(-reach, reach, 2)
+    edges = np.clip(np.array([low, high]) + shifts, -0.5, size - 0.5)
+    if edges[1] - edges[0] < 1:
+        return low, high
+    return float(edges[0]), float(edges[1])
+
+
+def _depth(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return each pixel's distance to the nearest one outside; the frame ends in background."""
+    padded = ndi.distance_transform_edt(np.pad(mask, 1))
+    return np.asarray(padded[1:-1, 1:-1], dtype=np.float64)
+
+
+def _point(index: int, shape: tuple[int, ...], *, positive: bool) -> Point:
+    y, x = np.unravel_index(int(index), shape)
+    return Point(float(y), float(x), positive)
+
+
+def _check_count(pixels: int, count: int) -> None:
+    if count < 1:
+        raise PromptError(f"Asked for {count} clicks: at least one is needed.")
+    if pixels < count:
+        raise PromptError(
+            f"Asked for {count} clicks in a mask of {pixels} pixels: an object must be on the "
+            "frame, and have as many pixels as clicks."
+        )
