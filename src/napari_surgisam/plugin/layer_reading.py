@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.frames import ArrayFrames
+from napari_surgisam.data.frames import ArrayFrames, FrameSource
 from napari_surgisam.data.prompts import MAX_OBJECT_ID, Box, ObjectId, Point, Prompt
 from napari_surgisam.data.windows import Window
 from napari_surgisam.errors import DataError, PromptError
+from napari_surgisam.plugin.files import SOURCE, FrameStack
 from napari_surgisam.plugin.grid import TIME_NAMES, FrameGrid, frame_grid, nearest
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def layer_grid(
     )
 
 
-def layer_frames(image: Image, grid: FrameGrid, window: WindowChoice = "shown") -> ArrayFrames:
+def layer_frames(image: Image, grid: FrameGrid, window: WindowChoice = "shown") -> FrameSource:
     """Return an image layer's pixels as frames, read lazily and safe for a thread.
 
     Parameters
@@ -81,7 +82,16 @@ def layer_frames(image: Image, grid: FrameGrid, window: WindowChoice = "shown") 
     window : "shown", "auto" or (low, high)
         Which values become black and white, fixed for the whole source. RGB is taken as it
         is shown.
+
+    Returns
+    -------
+    FrameSource
+        Of a movie that we opened and that is shown whole: a reader of its own, so that the
+        viewer and a computation can be at different places.
     """
+    stack = image.metadata.get(SOURCE)
+    if isinstance(stack, FrameStack) and image.rgb and stack.made(image.data):
+        return stack.open_frames()
     array = image.data[_level(image, grid)] if image.multiscale else image.data
     dtype = np.dtype(array.dtype)
     if image.rgb:

@@ -1,0 +1,181 @@
+"""What napari opens through us: movies, NIfTI volumes and sample data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.errors import DataError
+from napari_surgisam.resources import sample_data
+
+if TYPE_CHECKING:
+    from napari.types import LayerData, ReaderFunction
+
+    PathLike = str | Path
+
+SOURCE = "surgisam_source"
+"""Key of a layer's metadata under which a `FrameStack` says how to open its file anew."""
+
+
+class FrameStack:
+    """Frames as an array that is read one frame at a time, for dask to wrap.
+
+    Parameters
+    ----------
+    open_frames : callable
+        Returns a new, independent reader of the file. The viewer has one, and each
+        computation its own: a movie read at two places at once would seek back and forth.
+    """
+
+    ndim = 4
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, open_frames: Callable[[], FrameSource]) -> None:
+        self.open_frames = open_frames
+        self._frames = open_frames()
+        self.shape = (len(self._frames), *self._frames.shape, 3)
+        self._name = f"surgisam-frames-{uuid4().hex}"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[np.uint8]:
+        numbers = range(len(self))[index[0]]
+        return np.stack([self._frames.read(frame)[index[1:]] for frame in numbers])
+
+    def made(self, array: Any) -> bool:
+        """Whether an array is the whole dask array that `as_dask` returns."""
+        return getattr(array, "name", None) == self._name
+
+    def as_dask(self) -> Any:
+        """Return a dask array with one chunk per frame."""
+        import dask.array as da
+
+        return da.from_array(
+            self,
+            chunks=(1, *self.shape[1:]),
+            name=self._name,
+            asarray=False,
+            fancy=False,
+            meta=np.empty((0, 0, 0, 0), np.uint8),
+        )
+
+
+def movie_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
+    """Return a function that opens a movie lazily, or None for several paths."""
+    return _read_movie if isinstance(path, str | Path) else None
+
+
+def nifti_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
+    """Return a function that opens a NIfTI volume, or None for several paths."""
+    return _read_nifti if isinstance(path, str | Path) else None
+
+
+def open_clip() -> list[LayerData]:
+    """Open the sample clip."""
+    return _read_movie(sample_data() / "clip.mp4")
+
+
+def open_volume() -> list[LayerData]:
+    """Open the sample volume."""
+    return _read_nifti(sample_data() / "volume.nii.gz")
+
+
+def open_ultrasound() -> list[LayerData]:
+    """Open the multi-frame echocardiogram that ships inside pydicom."""
+    from pydicom import dcmread
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file("examples_ybr_color.dcm", download=False)
+    if path is None:
+        raise DataError(
+            "This installation of pydicom comes without its example files: install pydicom "
+            "again, or open a file of your own."
+        )
+    from pydicom.pixels.utils import pixel_array
+
+    data = dcmread(path)
+    return [_layer(pixel_array(data), "ultrasound", time=True, rgb=True)]
+
+
+def open_brain() -> list[LayerData]:
+    """Open the two brain volumes that ship inside nibabel, the first in time."""
+    from importlib.resources import as_file, files
+
+    with as_file(files("nibabel") / "tests" / "data" / "example4d.nii.gz") as path:
+        if not path.is_file():
+            raise DataError(
+                "This installation of nibabel comes without its example volume: install "
+                "nibabel again, or open a file of your own."
+            )
+        return _read_nifti(path)
+
+
+def open_coins() -> list[LayerData]:
+    """Open scikit-image's picture of Greek coins: a clip of one frame."""
+    from skimage import data
+
+    return [(data.coins(), {"name": "coins"}, "image")]
+
+
+def open_retina() -> list[LayerData]:
+    """Open scikit-image's photograph of a retina: a clip of one frame."""
+    from skimage import data
+
+    return [(data.retina(), {"name": "retina", "rgb": True}, "image")]
+
+
+def _read_movie(path: Any) -> list[LayerData]:
+    from napari_surgisam.formats.sources import open_source
+
+    file = Path(path)
+    stack = FrameStack(lambda: open_source(file))
+    layer = _layer(stack.as_dask(), file.stem, time=True, rgb=True)
+    layer[1]["metadata"] = {SOURCE: stack}
+    return [layer]
+
+
+def _read_nifti(path: Any) -> list[LayerData]:
+    import nibabel as nib
+
+    file = Path(path)
+    try:
+        image: Any = nib.load(file)
+        proxy = image.dataobj
+        scaled = (float(proxy.slope), float(proxy.inter)) != (1.0, 0.0)
+        if file.suffix == ".gz":  # seeking would unpack all that comes before
+            array: Any = np.asarray(proxy, np.float32 if scaled else None)
+        else:
+            import dask.array as da
+
+            chunks = (*proxy.shape[:2], *(1 for _ in proxy.shape[2:]))
+            array = da.from_array(proxy, chunks=chunks, name=f"surgisam-nifti-{uuid4().hex}")
+    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise DataError(f"{file} cannot be read as NIfTI: {error}.") from error
+    zooms = [float(z) if np.isfinite(z) and z > 0 else 1.0 for z in image.header.get_zooms()]
+    space, _ = image.header.get_xyzt_units()
+    unit = {"meter": "m", "mm": "mm", "micron": "um"}.get(space, "mm")
+    labels = ("t", "z", "y", "x")[-array.ndim :] if array.ndim <= 4 else None
+    kwargs: dict[str, Any] = {
+        "name": file.name.removesuffix(".gz").removesuffix(".nii"),
+        "metadata": {"affine": np.asarray(image.affine)},
+    }
+    if labels is not None:
+        kwargs["axis_labels"] = labels
+        kwargs["units"] = ["pixel" if label == "t" else unit for label in labels]
+        kwargs["scale"] = [
+            1.0 if label == "t" else zoom for label, zoom in zip(labels, zooms[::-1], strict=True)
+        ]
+    return [(array.T, kwargs, "image")]
+
+
+def _layer(array: Any, name: str, *, time: bool, rgb: bool) -> LayerData:
+    axes = array.ndim - rgb
+    labels = (("time" if time else "z"), "y", "x")[-axes:]
+    return (array, {"name": name, "rgb": rgb, "axis_labels": labels}, "image")
