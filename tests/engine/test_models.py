@@ -423,7 +423,7 @@ def test_weights_that_do_not_fit_their_network_are_refused(fault, tiny_file, tmp
 
 def test_a_description_from_another_version_is_refused(compact, tmp_path):
     path = tmp_path / "later.safetensors"
-    save_file({"w": torch.zeros(1)}, path, metadata={"architecture": "compact", "config": "{}"})
+    save_file({"w": torch.zeros(1)}, path, metadata={"architecture": '"compact"', "config": "{}"})
     with pytest.raises(ModelError, match="another version"):
         import_checkpoint(path)
     write_checkpoint(path, replace(compact, architecture="holographic"))

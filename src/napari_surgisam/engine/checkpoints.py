@@ -75,7 +75,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"The model file {path} {what}: give a .pt or .safetensors file.")
     if path.suffix == ".safetensors":
         state, metadata = _read_safetensors(path)
-        if metadata.get("architecture") == "compact" or "config" in metadata:
+        if "config" in metadata:
             return _described(path, state, metadata)
     else:
         state = _read_torch(path)
@@ -89,23 +89,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def write_checkpoint(
-    path: Path, checkpoint: Checkpoint, card: Mapping[str, str] | None = None
+    path: Path, checkpoint: Checkpoint, card: Mapping[str, Any] | None = None
 ) -> None:
     """Write a self-describing ``.safetensors`` file, whole or not at all.
+
+    Its metadata are JSON, value by value: ``architecture``, ``config``, ``image_size`` and
+    what the card adds.
 
     Parameters
     ----------
     path : Path
     checkpoint : Checkpoint
-    card : mapping of str to str, optional
+    card : mapping, optional
         More to say about the model: licence, training data.
     """
-    metadata = {
+    compact = checkpoint.architecture == "compact"
+    facts = {
         **(card or {}),
         "architecture": checkpoint.architecture,
-        "config": checkpoint.config,
-        "image_size": str(checkpoint.image_size),
+        "config": json.loads(checkpoint.config) if compact else checkpoint.config,
+        "image_size": checkpoint.image_size,
     }
+    metadata = {key: json.dumps(value) for key, value in facts.items()}
     # safetensors refuses tensors that share storage
     state = {name: value.detach().clone().contiguous() for name, value in checkpoint.state.items()}
     part = path.with_name(f"{path.name}.part")
@@ -138,17 +143,19 @@ def recognise(state: Mapping[str, Tensor]) -> str | None:
 
 def _described(path: Path, state: dict[str, Tensor], metadata: Mapping[str, str]) -> Checkpoint:
     try:
-        architecture = metadata.get("architecture", "compact")
-        config = metadata["config"]
-        size = metadata.get("image_size")
+        facts = {key: json.loads(value) for key, value in metadata.items()}
+        architecture, config = facts.get("architecture", "compact"), facts["config"]
         if architecture == "compact":
-            size = size or json.loads(config)["image_size"]
-        elif config != recognise(state):
-            raise ValueError(f"weights that do not fit {config}")
-        return Checkpoint(architecture, config, int(size or 1024), state)
+            size = facts.get("image_size", config["image_size"])
+            config = json.dumps(config)
+        elif config == recognise(state):
+            size = facts["image_size"]
+        else:
+            raise ValueError(f"its weights do not fit {config}")
+        return Checkpoint(architecture, config, int(size), state)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path} does not describe its network rightly: {error}. Was it made by another "
+            f"{path} does not describe its network rightly ({error}). Was it made by another "
             "version of napari-surgisam?"
         ) from error
 
