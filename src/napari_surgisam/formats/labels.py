@@ -1,0 +1,333 @@
+"""Labels in files: TIFF, zarr, NIfTI, or a folder of palette PNGs."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import nibabel as nib
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+from PIL import Image
+from zarr.codecs import ZstdCodec
+
+from napari_surgisam.data.frames import FrameSource, check_frame
+from napari_surgisam.data.prompts import MAX_OBJECT_ID
+from napari_surgisam.errors import DataError
+from napari_surgisam.formats.folders import PictureFrames, picture_files, write_palette_png
+from napari_surgisam.formats.label_files import Layout, check_existing, label_ending, replace
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SLAB_BYTES = 2**26
+
+
+def create_labels(
+    path: str | Path, frames: FrameSource, max_id: int, overwrite: bool = False
+) -> LabelWriter:
+    """Start a labels file for a source; everything that can be refused is refused now.
+
+    Parameters
+    ----------
+    path : path
+        Ends with .tif, .zarr, .nii.gz or .nii; without an ending it is a folder of palette
+        PNGs, named like the source's pictures if it is a folder of them.
+    frames : FrameSource
+        Gives shape, axis, spacing and affine.
+    max_id : int
+        Largest label to come; decides between 8 and 16 bits.
+    overwrite : bool
+        Whether what exists may be replaced. It stays until the new file is complete.
+
+    Returns
+    -------
+    LabelWriter
+
+    Raises
+    ------
+    DataError
+        If the ending is unknown, the path exists or its folder does not, the labels do not
+        fit the format, or the place cannot be written to.
+    """
+    path = Path(path)
+    ending = label_ending(path)
+    if not 1 <= max_id <= MAX_OBJECT_ID:
+        raise DataError(f"Labels go from 1 to {MAX_OBJECT_ID}; {max_id} cannot be stored.")
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path} cannot be written: its folder does not exist. Create it first.")
+    check_existing(path, ending, overwrite)
+    if not ending and max_id > 255:
+        raise DataError(
+            f"{path}: palette PNGs hold labels up to 255, but the largest is {max_id}. "
+            "Write to .tif, .zarr or .nii.gz instead."
+        )
+    if not ending and frames.axis != 0:
+        raise DataError(
+            f"{path}: a folder holds frames along axis 0, but these run along axis "
+            f"{frames.axis}. Write to .tif, .zarr or .nii.gz instead."
+        )
+    return LabelWriter(path, ending, frames, max_id)
+
+
+class LabelWriter:
+    """Labels of a source, written frame by frame in any order; see `create_labels`.
+
+    Frames go to a hidden store beside the output, compressed one by one; `close` turns it
+    into the output. As a context manager it closes, or after an error aborts.
+
+    Attributes
+    ----------
+    path : Path
+    shape : tuple of int
+        Of the stored array: (T or Z, Y, X), or (Y, X) for a single picture.
+    dtype : uint8 or uint16
+    """
+
+    def __init__(self, path: Path, ending: str, frames: FrameSource, max_id: int) -> None:
+        self.path, self._ending, self._max_id = path, ending, max_id
+        self._axis, self._length, self._frame_shape = frames.axis, len(frames), frames.shape
+        self._layout = Layout.of(frames, max_id)
+        self.shape, self.dtype = self._layout.shape, self._layout.dtype
+        self._names = [f"{frame:05d}" for frame in range(len(frames))]
+        if isinstance(frames, PictureFrames):
+            self._names = list(frames.names)
+        self._done: set[int] = set()
+        token = uuid.uuid4().hex[:8]
+        self._spool = path.with_name(f".{path.name}.{token}.partial")
+        self._result = path.with_name(f".{path.name}.{token}.tmp")
+        self._open = True
+        with self._writing():
+            if ending:
+                self._array = self._create_store()
+            else:
+                self._spool.mkdir()
+
+    def write(self, frame: int, labels: NDArray[Any]) -> None:
+        """Store the labels of one frame; a second time replaces the first.
+
+        Parameters
+        ----------
+        frame : int
+        labels : (H, W) integer array
+            Frames never written are background.
+
+        Raises
+        ------
+        DataError
+            If frame, shape or values do not fit, or the disk is full.
+        """
+        self._check_open()
+        check_frame(frame, self._length, str(self.path))
+        if labels.shape != self._frame_shape or labels.dtype.kind not in "bui":
+            raise DataError(
+                f"Labels of frame {frame} are {labels.shape} {labels.dtype}, but {self.path} "
+                f"takes whole numbers of shape {self._frame_shape}."
+            )
+        if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= self._max_id:
+            raise DataError(
+                f"Labels of frame {frame} go from {labels.min()} to {labels.max()}, but "
+                f"{self.path} was made for 0 to {self._max_id}."
+            )
+        self._done.add(frame)
+        with self._writing(frame):
+            if not self._ending:
+                write_palette_png(self._spool / f"{self._names[frame]}.png", labels)
+            elif len(self.shape) == 2:
+                self._array[...] = labels.astype(self.dtype)
+            else:
+                index: list[Any] = [slice(None)] * 3
+                index[self._axis] = frame
+                self._array[tuple(index)] = labels.astype(self.dtype)
+
+    def close(self) -> None:
+        """Finish the output and move it into place.
+
+        Raises
+        ------
+        DataError
+            If the disk is full: what was there before is untouched, and the frames written
+            are kept beside it.
+        """
+        self._check_open()
+        with self._writing():
+            if self._ending in (".tif", ".tiff"):
+                self._layout.write_tiff(self._result, self._slabs())
+            elif self._ending in (".nii", ".nii.gz"):
+                self._layout.write_nifti(
+                    self._result, self._slabs(), compress=self._ending != ".nii"
+                )
+            else:
+                if not self._ending:
+                    empty = np.zeros(self._frame_shape, np.uint8)
+                    for frame in set(range(self._length)) - self._done:
+                        write_palette_png(self._spool / f"{self._names[frame]}.png", empty)
+                self._result = self._spool
+            replace(self._result, self.path)
+        self._open = False
+        shutil.rmtree(self._spool, ignore_errors=True)
+
+    def abort(self, keep: bool = False) -> Path | None:
+        """Give up: remove what was begun, or keep the frames written so far.
+
+        Returns
+        -------
+        Path or None
+            Where they are kept: a zarr array, or a folder of PNGs.
+        """
+        if not self._open:
+            return None
+        self._open = False
+        self._result.unlink(missing_ok=True)
+        if not keep or not self._done:
+            shutil.rmtree(self._spool, ignore_errors=True)
+            return None
+        ending = ".partial.zarr" if self._ending else ".partial"
+        kept = self.path.with_name(f"{self.path.name}{ending}")
+        number = 2
+        while kept.exists():
+            kept = self.path.with_name(f"{self.path.name}.{number}{ending}")
+            number += 1
+        self._spool.rename(kept)
+        return kept
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and self._open:
+            self.close()
+        else:
+            self.abort()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise DataError(f"The labels {self.path} are closed: nothing more can be written.")
+
+    @contextmanager
+    def _writing(self, frame: int | None = None) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if frame is not None:
+                self._done.discard(frame)
+                if not self._ending:
+                    (self._spool / f"{self._names[frame]}.png").unlink(missing_ok=True)
+            # NumPy reports a short write without an error number.
+            full = error.errno in _NO_ROOM or (error.errno is None and "written" in str(error))
+            needed, free = self._bytes_needed(), shutil.disk_usage(self.path.absolute().parent).free
+            kept = self.abort(keep=full)
+            if not full:
+                raise DataError(f"The labels {self.path} cannot be written: {error}.") from error
+            existing = f" {self.path} is as it was before." if self.path.exists() else ""
+            where = f" The {len(self._done)} frames done are kept in {kept}." if kept else ""
+            raise DataError(
+                f"There is no room for the labels {self.path}: they need about "
+                f"{_megabytes(needed)}, and {_megabytes(free)} are free "
+                f"({error.strerror or error}).{where}{existing} Make room, or choose another disk."
+            ) from error
+
+    def _bytes_needed(self) -> int:
+        """Return the size to expect: of the frames written so far, or else uncompressed."""
+        stored = sum(file.stat().st_size for file in self._spool.rglob("*") if file.is_file())
+        if self._done and stored:
+            return stored * self._length // len(self._done)
+        return self._layout.nbytes
+
+    def _create_store(self) -> zarr.Array[Any]:
+        chunks, spacing = list(self.shape), self._layout.spacing
+        if len(chunks) == 3:
+            chunks[self._axis] = 1
+        return zarr.create_array(
+            str(self._spool),
+            shape=self.shape,
+            chunks=tuple(chunks),
+            dtype=self.dtype,
+            compressors=ZstdCodec(level=3),
+            fill_value=0,
+            dimension_names=list(self._layout.names),
+            attributes={"spacing": list(spacing), "unit": "mm"} if spacing else {},
+            zarr_format=3,
+        )
+
+    def _slabs(self) -> Iterator[NDArray[Any]]:
+        """Yield the stored array in order along its first axis, a bounded part at a time."""
+        if len(self.shape) == 2:
+            yield np.asarray(self._array[...])
+            return
+        slice_bytes = self.shape[1] * self.shape[2] * self.dtype.itemsize
+        # Along another axis each slab touches every chunk, so slabs are thick.
+        step = 1 if self._axis == 0 else max(1, _SLAB_BYTES // slice_bytes)
+        for start in range(0, self.shape[0], step):
+            yield np.asarray(self._array[start : start + step])
+
+
+def read_labels(path: str | Path) -> NDArray[Any]:
+    """Read labels whole.
+
+    Parameters
+    ----------
+    path : path
+        As written by `create_labels`, or of the same kinds by others.
+
+    Returns
+    -------
+    (T or Z, Y, X) integer array
+        A single (Y, X) picture becomes one frame. NIfTI is read in reverse of its order.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, of another kind, or holds no labels.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"The labels {path} do not exist. Check the spelling.")
+    ending = label_ending(path)
+    labels: Any
+    try:
+        if ending in (".tif", ".tiff"):
+            labels = tifffile.imread(path)
+        elif ending in (".nii", ".nii.gz"):
+            stored: Any = nib.load(path)
+            labels = np.asarray(stored.dataobj).T
+        elif ending == ".zarr" or (path / "zarr.json").exists():
+            labels = np.asarray(zarr.open_array(str(path), mode="r")[...])
+        elif path.is_dir():
+            labels = np.stack([_read_png(file) for file in picture_files(path)])
+        else:
+            labels = _read_png(path)
+    except (OSError, ValueError, EOFError, KeyError, nib.filebasedimages.ImageFileError) as error:
+        raise DataError(f"The labels {path} cannot be read: {error}.") from error
+    while labels.ndim > 3 and 1 in labels.shape:
+        labels = labels.squeeze(labels.shape.index(1))
+    if labels.ndim not in (2, 3):
+        raise DataError(f"The labels {path} have the shape {labels.shape}, not three axes.")
+    if labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels)):
+        labels = labels.astype(np.uint16 if labels.max(initial=0) <= MAX_OBJECT_ID else np.int64)
+    if labels.dtype.kind not in "bui":
+        raise DataError(f"{path} holds values of type {labels.dtype}, not labels.")
+    return cast("NDArray[Any]", labels if labels.ndim == 3 else labels[np.newaxis])
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    with Image.open(path) as image:
+        if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+            raise ValueError(f"{path.name} is a colour picture ({image.mode}), not labels")
+        labels: NDArray[Any] = np.asarray(image)
+        return labels
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
