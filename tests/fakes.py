@@ -112,6 +112,7 @@ class MovingDiscs:
     hidden: dict[int, range] = field(default_factory=dict)
     temporal: bool = True
     axis: int = 0
+    ndim: int = 3
     spacing = None
     affine = None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
 
+from napari_surgisam.engine.bounded import BoundedStore
 from napari_surgisam.engine.network import FrameEmbedding
 
 DEFAULT_BUDGET = 1 << 30
@@ -34,22 +34,20 @@ class EmbeddingCache:
     """
 
     def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
-        self.budget = budget
-        self._kept: OrderedDict[EmbeddingKey, FrameEmbedding] = OrderedDict()
+        self._store: BoundedStore[EmbeddingKey, FrameEmbedding] = BoundedStore(budget)
         self._computing: dict[EmbeddingKey, Future[FrameEmbedding]] = {}
-        self._nbytes = 0
         self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._store)
 
     def __contains__(self, key: EmbeddingKey) -> bool:
-        return key in self._kept
+        return key in self._store
 
     @property
     def nbytes(self) -> int:
         """Memory that the kept embeddings take, in bytes."""
-        return self._nbytes
+        return self._store.nbytes
 
     def get(self, key: EmbeddingKey, compute: Callable[[], FrameEmbedding]) -> FrameEmbedding:
         """Return an embedding, computing it where it is not kept.
@@ -62,9 +60,8 @@ class EmbeddingCache:
             the threads that waited for it.
         """
         with self._lock:
-            kept = self._kept.get(key)
+            kept = self._store.get(key)
             if kept is not None:
-                self._kept.move_to_end(key)
                 return kept
             pending = self._computing.get(key)
             if pending is None:
@@ -81,21 +78,10 @@ class EmbeddingCache:
             raise
         with self._lock:
             del self._computing[key]
-            self._keep(key, embedding)
+            self._store.keep(key, embedding, embedding.nbytes)
         ours.set_result(embedding)
         return embedding
 
     def clear(self) -> None:
         """Forget everything that is kept."""
-        with self._lock:
-            self._kept.clear()
-            self._nbytes = 0
-
-    def _keep(self, key: EmbeddingKey, embedding: FrameEmbedding) -> None:
-        if embedding.nbytes > self.budget:
-            return
-        self._kept[key] = embedding
-        self._nbytes += embedding.nbytes
-        while self._nbytes > self.budget:
-            _, dropped = self._kept.popitem(last=False)
-            self._nbytes -= dropped.nbytes
+        self._store.clear()

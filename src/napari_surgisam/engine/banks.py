@@ -1,0 +1,114 @@
+"""From an annotation to what the network is asked: memory banks and queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from napari_surgisam.data.annotation import Annotation, Draft
+from napari_surgisam.data.prompts import AnyPrompt, MaskPrompt, ObjectId
+from napari_surgisam.engine.memory import MemoryBank, Recall
+from napari_surgisam.engine.network import Query
+from napari_surgisam.engine.plan import Direction, Steps
+from napari_surgisam.engine.recollection import Recollection, RememberedFrames
+
+
+def query_of(
+    annotation: Annotation, prompt: AnyPrompt, draft: Draft, recollection: Recollection
+) -> Query:
+    """Return what to ask about a prompt.
+
+    A point that was added to a shown mask comes with that mask's logits and, where a pass
+    had made it, with what that pass remembered then.
+    """
+    clip_length = len(recollection.source)
+    if isinstance(prompt, MaskPrompt):
+        return Query(mask=prompt.mask, clip_length=clip_length)
+    previous, recall = None, None
+    if draft.refined is not None:
+        previous = recollection.prediction(draft.refined).mask_logits
+        if draft.direction:
+            recall = _recall_of(annotation, prompt, Direction(draft.direction), recollection)
+    return Query(
+        points=prompt.points,
+        box=prompt.box,
+        previous_logits=previous,
+        recall=recall,
+        clip_length=clip_length,
+    )
+
+
+def banks_of(
+    annotation: Annotation, steps: Steps, recollection: Recollection
+) -> dict[tuple[ObjectId, Direction], MemoryBank]:
+    """Return a memory bank for each object and direction of a plan.
+
+    It holds the conditioning frames, and where the plan goes on from frames that were
+    tracked before, in the same direction, what they left: several spans one after the other
+    give what one propagation gives. Frames that the plan visits again are left out.
+    """
+    first = {
+        (object_id, run.direction): run.frames[0]
+        for run in reversed(steps.runs)
+        for object_id in run.object_ids
+    }
+    conditioning = {k: _conditioning(annotation, k, recollection) for k, _ in first}
+
+    def outdated(object_id: ObjectId, frame: int) -> bool:
+        visited = any(frame in run.frames and object_id in run.object_ids for run in steps.runs)
+        return visited or annotation.is_stale(object_id, frame)
+
+    banks = {}
+    for (object_id, direction), frame in first.items():
+        bank = recollection.tracker.bank(recollection.source, conditioning[object_id])
+        _fill(bank, annotation, object_id, frame, direction, recollection, outdated)
+        banks[object_id, direction] = bank
+    return banks
+
+
+def _recall_of(
+    annotation: Annotation, prompt: AnyPrompt, direction: Direction, recollection: Recollection
+) -> Recall | None:
+    object_id, frame = prompt.object_id, prompt.frame
+    tracker = recollection.tracker
+    conditioning = _conditioning(annotation, object_id, recollection, but=frame)
+    bank = tracker.bank(recollection.source, conditioning)
+    _fill(bank, annotation, object_id, frame, direction, recollection)
+    recall = bank.recall(tracker.policy.select(bank, frame, direction), frame, direction)
+    return recall if recall.spatial else None
+
+
+def _conditioning(
+    annotation: Annotation, object_id: ObjectId, recollection: Recollection, but: int = -1
+) -> RememberedFrames:
+    masks = {
+        frame: mask
+        for frame in annotation.book.frames(object_id)
+        if frame != but
+        and annotation.draft(object_id, frame) is None
+        and (mask := annotation.mask(object_id, frame)) is not None
+    }
+    return RememberedFrames(recollection, MappingProxyType(masks))
+
+
+def _fill(
+    bank: MemoryBank,
+    annotation: Annotation,
+    object_id: ObjectId,
+    frame: int,
+    direction: Direction,
+    recollection: Recollection,
+    outdated: Callable[[ObjectId, int], bool] = lambda object_id, frame: False,
+) -> None:
+    """Put into a bank what a pass left on the frames just before `frame`."""
+    for distance in range(max(bank.slots, bank.pointer_slots), 0, -1):
+        passed = frame - distance * direction
+        mask = annotation.mask(object_id, passed)
+        if (
+            mask is not None
+            and mask.direction == direction
+            and not mask.conditioning
+            and mask.pointer.size
+            and not outdated(object_id, passed)
+        ):
+            bank.add(*recollection.memories(passed, [mask]))

@@ -1,0 +1,383 @@
+"""One editing session: prompts in, masks out, with undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import RLock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_surgisam.data.annotation import Annotation, Draft
+from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.data.history import History
+from napari_surgisam.data.masklets import Masklet, StoredMask
+from napari_surgisam.data.prompts import (
+    MAX_OBJECT_ID,
+    AnyPrompt,
+    ObjectId,
+    Point,
+    Prompt,
+    PromptBook,
+    check_prompt,
+)
+from napari_surgisam.data.scores import FrameScore, score_frames
+from napari_surgisam.engine.banks import banks_of, query_of
+from napari_surgisam.engine.network import FrameEmbedding, Prediction
+from napari_surgisam.engine.plan import Plan, Span, Steps, plan_propagation
+from napari_surgisam.engine.recollection import Recollection
+from napari_surgisam.engine.tracker import FrameSegmented, Tracker
+from napari_surgisam.errors import DataError, PromptError
+
+Propagation = Generator[FrameSegmented, None, None]
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A propagation that may still store masks, and whether it has begun its undo step."""
+
+    begun: bool = False
+
+
+class Session:
+    """Frames, prompts and masks of one editing session; the owner of undo.
+
+    Reading is safe from any thread at any time. An edit, an undo or another propagation ends
+    the propagation that is running: what it has done is kept.
+
+    Parameters
+    ----------
+    frames : FrameSource
+    tracker : Tracker
+    annotation : Annotation, optional
+        Prompts and masks to start from; the masks must be this tracker's.
+
+    Raises
+    ------
+    PromptError
+        If a prompt does not fit the frames.
+    """
+
+    def __init__(
+        self, frames: FrameSource, tracker: Tracker, annotation: Annotation | None = None
+    ) -> None:
+        self.frames = frames
+        self.tracker = tracker
+        annotation = annotation or Annotation()
+        for prompt in annotation.book:
+            self._check(prompt)
+        self._history = History(annotation)
+        self._recollection = Recollection(frames, tracker)
+        self._lock = RLock()
+        self._run: _Run | None = None
+
+    # -- what there is
+
+    @property
+    def annotation(self) -> Annotation:
+        """Prompts and masks of this moment, as one value."""
+        return self._history.value
+
+    @property
+    def book(self) -> PromptBook:
+        """All prompts."""
+        return self.annotation.book
+
+    @property
+    def masklets(self) -> Mapping[ObjectId, Masklet]:
+        """The masks of each object that has any."""
+        return self.annotation.masklets
+
+    @property
+    def object_ids(self) -> tuple[ObjectId, ...]:
+        """Objects that have a prompt or a mask, ascending."""
+        return self.annotation.object_ids
+
+    @property
+    def painted_frames(self) -> tuple[int, ...]:
+        """Frames whose labels a person painted, ascending."""
+        return tuple(sorted(self.annotation.painted))
+
+    def labels(self, frame: int) -> NDArray[np.uint16]:
+        """Paint the labels of a frame: a person's where there are any, else the masks.
+
+        Returns
+        -------
+        (H, W) uint16 array
+            Object ids, 0 for the background.
+        """
+        return self.annotation.labels(frame, self.frames.shape)
+
+    def stale(self, object_id: ObjectId) -> tuple[Span, ...]:
+        """Return the tracked frames whose masks are older than a prompt beside them."""
+        spans: list[Span] = []
+        for frame in self.annotation.stale_frames(object_id):
+            if spans and spans[-1].stop == frame:
+                spans[-1] = Span(spans[-1].start, frame + 1)
+            else:
+                spans.append(Span(frame, frame + 1))
+        return tuple(spans)
+
+    def scores(self) -> Iterator[FrameScore]:
+        """Yield a score per frame and object, by frame, then object."""
+        return score_frames(self.annotation, self.frames.shape)
+
+    # -- edits, each an undo step
+
+    def set_prompt(self, prompt: AnyPrompt) -> None:
+        """Set all that is said about an object on a frame; it is answered as a whole."""
+        self.set_prompts([prompt])
+
+    def set_prompts(self, prompts: Iterable[AnyPrompt]) -> None:
+        """Set several prompts as one undo step.
+
+        Raises
+        ------
+        PromptError
+            If one of them does not fit the frames; then none is set.
+        """
+        prompts = list(prompts)
+        for prompt in prompts:
+            self._check(prompt)
+
+        def change(annotation: Annotation) -> Annotation:
+            for prompt in prompts:
+                annotation = annotation.with_prompt(prompt)
+            return annotation
+
+        self._edit(change)
+
+    def add_point(self, object_id: ObjectId, frame: int, point: Point) -> None:
+        """Add a click, which refines the object's mask where one is shown.
+
+        Points that join a prompt whose mask has not been computed enter together with it.
+
+        Raises
+        ------
+        PromptError
+            If the point lies outside the frame, or the frame outside the source.
+        """
+        self._check(Prompt(object_id, frame, (point,)))
+        self._edit(lambda annotation: annotation.with_point(object_id, frame, point))
+
+    def remove_prompt(self, object_id: ObjectId, frame: int) -> None:
+        """Remove what is said about an object on a frame, and the mask made from it."""
+        self._edit(lambda annotation: annotation.without_prompt(object_id, frame))
+
+    def remove_object(self, object_id: ObjectId) -> None:
+        """Remove an object's prompts and masks."""
+        self._edit(lambda annotation: annotation.without_object(object_id))
+
+    def paint(self, frame: int, labels: NDArray[np.integer]) -> None:
+        """Let a person's (H, W) labels stand for a frame, until `unpaint`.
+
+        Masks go on being computed beneath them; to track from them, set them as mask
+        prompts.
+
+        Raises
+        ------
+        DataError
+            If shape or values do not fit.
+        """
+        if labels.shape != self.frames.shape:
+            raise DataError(
+                f"The labels painted on frame {frame} have shape {labels.shape}, but the frames "
+                f"have {self.frames.shape}: give them on the image's own grid."
+            )
+        if labels.size and not 0 <= labels.min() <= labels.max() <= MAX_OBJECT_ID:
+            raise DataError(
+                f"The labels painted on frame {frame} run from {labels.min()} to "
+                f"{labels.max()}: only 0 to {MAX_OBJECT_ID} can be stored."
+            )
+        self._edit(lambda annotation: annotation.with_paint(frame, labels.astype(np.uint16)))
+
+    def unpaint(self, frame: int) -> None:
+        """Show the masks on a frame again."""
+        self._edit(lambda annotation: annotation.without_paint(frame))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to take again."""
+        return self._history.can_redo
+
+    def undo(self) -> bool:
+        """Take back the last step, masks included; False where there is none."""
+        with self._lock:
+            self._run = None
+            return self._history.undo()
+
+    def redo(self) -> bool:
+        """Take back the last undo; False where there is none."""
+        with self._lock:
+            self._run = None
+            return self._history.redo()
+
+    # -- the network at work
+
+    def with_tracker(self, tracker: Tracker) -> Session:
+        """Return a session with the same prompts and another tracker, and no past.
+
+        Masks of another network stay visible, all stale.
+        """
+        annotation = self.annotation
+        if tracker.network is not self.tracker.network:
+            annotation = annotation.for_another_network()
+        return Session(self.frames, tracker, annotation)
+
+    def embed(self, frame: int) -> FrameEmbedding:
+        """Compute a frame's embedding, or fetch it, so that a click is answered at once."""
+        return self.tracker.embed(self.frames, frame)
+
+    def segment(
+        self, frame: int, object_ids: Iterable[ObjectId] | None = None
+    ) -> dict[ObjectId, Prediction]:
+        """Compute the masks of the prompts on a frame, where they are not known yet.
+
+        Returns
+        -------
+        dict of ObjectId to Prediction
+            Objects without a prompt on the frame are missing; so are those with negative
+            points only where no mask is shown: propagation refines what it finds there.
+        """
+        annotation = self.annotation
+        wanted = annotation.book.object_ids if object_ids is None else tuple(object_ids)
+        answers, masks = self._answer(annotation, frame, wanted)
+        with self._lock:
+            book = self.book  # a prompt may have changed since
+            current = {
+                k: mask
+                for k, mask in masks.items()
+                if book.get(k, frame) is annotation.book.get(k, frame)
+            }
+            self._history.amend(self.annotation.with_masks(frame, current))
+        return answers
+
+    def propagate(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> Propagation:
+        """Carry the prompts to the other frames, as one undo step.
+
+        Prompts whose masks are not known are segmented first. Close the generator to cancel;
+        what it has done is kept.
+
+        Parameters
+        ----------
+        plan : Plan
+        object_ids : iterable of ObjectId, optional
+            All objects with a prompt by default.
+
+        Returns
+        -------
+        generator of FrameSegmented
+            An event for each prompted frame, then one for each step of the plan.
+
+        Raises
+        ------
+        PromptError
+            If there is nothing to start from.
+        """
+        annotation = self.annotation
+        wanted = annotation.book.object_ids if object_ids is None else tuple(object_ids)
+        if not wanted:
+            raise PromptError(
+                "There are no prompts: click on an object, or draw a box around it, and "
+                "propagate then."
+            )
+        sources = {k: annotation.sources(k) for k in wanted}
+        for object_id, frames in sources.items():
+            if not frames and annotation.book.frames(object_id):
+                raise PromptError(
+                    f"Object {object_id} has negative points only: click on the object itself "
+                    "on at least one frame."
+                )
+        steps = plan_propagation(plan, sources, len(self.frames))
+        with self._lock:
+            self._run = run = _Run()
+        return self._propagate(run, sources, steps)
+
+    def _propagate(
+        self, run: _Run, sources: Mapping[ObjectId, Sequence[int]], steps: Steps
+    ) -> Propagation:
+        prompted: dict[int, list[ObjectId]] = {}
+        for object_id, frames in sources.items():
+            for frame in frames:
+                prompted.setdefault(frame, []).append(object_id)
+        total, done = len(prompted) + len(steps), 0
+        for frame, object_ids in sorted(prompted.items()):
+            answers, masks = self._answer(self.annotation, frame, object_ids)
+            # while the frame's embedding is at hand
+            memories = self._recollection.memories(frame, list(masks.values()))
+            if not self._keep(run, frame, masks):
+                return
+            done += 1
+            yield FrameSegmented(
+                done=done,
+                total=total,
+                frame=frame,
+                predictions=answers,
+                memories=dict(zip(masks, memories, strict=True)),
+            )
+        start = self.annotation
+        banks = banks_of(start, steps, self._recollection)
+        corrections = {(k, f): p for k in sources for f, p in start.corrections(k).items()}
+        for event in self.tracker.propagate(self.frames, steps, banks, corrections):
+            direction = event.direction or 0
+            masks = {
+                k: self._recollection.store(prediction, direction, event.memories[k])
+                for k, prediction in event.predictions.items()
+            }
+            if not self._keep(run, event.frame, masks):
+                return
+            yield replace(event, done=done + event.done, total=total)
+
+    def _answer(
+        self, annotation: Annotation, frame: int, object_ids: Iterable[ObjectId]
+    ) -> tuple[dict[ObjectId, Prediction], dict[ObjectId, StoredMask]]:
+        """Return the predictions of a frame's prompts, and those that are new as masks."""
+        answers: dict[ObjectId, Prediction] = {}
+        drafts: dict[ObjectId, Draft] = {}
+        queries = []
+        for object_id in object_ids:
+            prompt = annotation.book.get(object_id, frame)
+            if prompt is None or annotation.awaits_tracking(object_id, frame):
+                continue
+            draft, mask = annotation.draft(object_id, frame), annotation.mask(object_id, frame)
+            if draft is not None:
+                drafts[object_id] = draft
+                queries.append(query_of(annotation, prompt, draft, self._recollection))
+            elif mask is not None:
+                answers[object_id] = self._recollection.prediction(mask)
+        if not queries:
+            return answers, {}
+        predictions = self.tracker.segment(self.frames, frame, queries)
+        masks = {
+            object_id: self._recollection.store(prediction, draft.direction)
+            for (object_id, draft), prediction in zip(drafts.items(), predictions, strict=True)
+        }
+        answers.update(zip(drafts, predictions, strict=True))
+        return answers, masks
+
+    def _keep(self, run: _Run, frame: int, masks: Mapping[ObjectId, StoredMask]) -> bool:
+        """Store what a propagation made, all in one undo step; False where it was ended."""
+        with self._lock:
+            if self._run is not run:
+                return False
+            if masks:
+                annotation = self.annotation.with_masks(frame, masks)
+                (self._history.amend if run.begun else self._history.edit)(annotation)
+                run.begun = True
+            return True
+
+    def _edit(self, change: Callable[[Annotation], Annotation]) -> None:
+        with self._lock:
+            changed = change(self.annotation)
+            if changed is not self.annotation:
+                self._run = None
+                self._history.edit(changed)
+
+    def _check(self, prompt: AnyPrompt) -> None:
+        check_prompt(prompt, len(self.frames), *self.frames.shape)
