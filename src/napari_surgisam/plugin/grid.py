@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from napari_surgisam.errors import DataError
 
+NO_AXIS = -1
+"""In place of an axis: the plane on screen alone is a clip of one frame."""
+
 TIME_NAMES = frozenset({"t", "time", "frame", "frames"})
 CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels"})
 
@@ -140,7 +143,7 @@ def frame_grid(
         The two axes that are on screen; the last two by default.
     axis : int, optional
         The axis of the frames; by default one named as time, else the first longer than one
-        that is neither on screen nor channels.
+        that is neither on screen nor channels. `NO_AXIS` for none.
     at : mapping of int to int, optional
         Index on the axes that are left; 0 by default.
     full_shape : sequence of int, optional
@@ -169,6 +172,8 @@ def frame_grid(
         timed = [a for a in candidates if names[a] in TIME_NAMES]
         long = [a for a in candidates if shape[a] > 1]
         axis = next(iter((*timed, *long, *candidates)), None)
+    elif axis == NO_AXIS:
+        axis = None
     elif axis not in sliders:
         raise DataError(
             f"Axis {axis} of the image is on screen, so the frames cannot follow along it: "

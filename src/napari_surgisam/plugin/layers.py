@@ -96,7 +96,7 @@ def add_points_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: s
         feature_defaults={"object_id": 1, "polarity": "positive"},
         size=max(4.0, max(grid.size) / 60) * max(grid.factors),
         border_width=0.25,
-        metadata={"surgisam": "clicks"},
+        metadata={"surgisam_image": image.name},
         **_placement(image),
     )
 
@@ -111,7 +111,7 @@ def add_shapes_layer(viewer: ViewerModel, image: Image, name: str) -> Shapes:
         feature_defaults={"object_id": 1},
         face_color="transparent",
         edge_width=max(1.0, max(image.data.shape[-2:]) / 300) if not image.multiscale else 2,
-        metadata={"surgisam": "boxes"},
+        metadata={"surgisam_image": image.name},
         **_placement(image),
     )
 
@@ -133,7 +133,7 @@ def add_labels_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: s
         label_store(grid.shape, grid.plane),
         name=name,
         opacity=0.7,
-        metadata={"surgisam": "masks"},
+        metadata={"surgisam_image": image.name},
         **placement,
     )
 
@@ -166,6 +166,21 @@ def _placement(image: Image) -> dict[str, Any]:
         "units": image.units,
         "axis_labels": image.axis_labels,
     }
+
+
+def drop_last(points: Points) -> None:
+    """Take the last point out again, silently."""
+    with points.events.data.blocker(), points.events.features.blocker():
+        points.selected_data = {len(points.data) - 1}
+        points.remove_selected()
+
+
+def colour_labels(labels: Labels, colours: Mapping[int, RGBA]) -> None:
+    """Colour our own Labels layer by object; labels of no object are grey."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    grey, clear = (0.6, 0.6, 0.6, 0.8), (0.0, 0.0, 0.0, 0.0)
+    labels.colormap = DirectLabelColormap(color_dict={None: grey, 0: clear, **colours})
 
 
 class LabelsWriter:

@@ -1,0 +1,161 @@
+"""The objects of one image: their names, colours, and how far each is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
+from napari_surgisam.plugin.object_table import ObjectRow
+
+if TYPE_CHECKING:
+    from napari_surgisam.data.annotation import Annotation
+
+RGBA = tuple[float, float, float, float]
+
+PALETTE: tuple[RGBA, ...] = (
+    (0.00, 0.72, 0.95, 1.0),  # told apart with every common colour vision, on tissue and on grey
+    (1.00, 0.65, 0.00, 1.0),
+    (0.20, 0.85, 0.45, 1.0),
+    (0.95, 0.35, 0.75, 1.0),
+    (0.98, 0.92, 0.30, 1.0),
+    (0.45, 0.50, 1.00, 1.0),
+    (0.95, 0.40, 0.25, 1.0),
+    (0.60, 0.95, 0.95, 1.0),
+)
+DIMMED = 0.45
+"""Opacity of the objects that are not selected."""
+
+DOUBTFUL_IOU = 0.6
+"""Predicted IoU under which a tracked mask is worth a look."""
+
+
+class Objects:
+    """Which objects there are, in the order of their ids; one of them is selected."""
+
+    def __init__(self) -> None:
+        self.names: dict[ObjectId, str] = {}
+        self.hidden: set[ObjectId] = set()
+        self.selected: ObjectId | None = None
+
+    def __iter__(self) -> Iterable[ObjectId]:
+        return iter(sorted(self.names))
+
+    def __contains__(self, object_id: object) -> bool:
+        return object_id in self.names
+
+    def include(self, object_ids: Iterable[int]) -> None:
+        """Take up objects that something else named, such as a layer of clicks."""
+        for object_id in object_ids:
+            self.names.setdefault(ObjectId(object_id), f"object {object_id}")
+        if self.selected is None and self.names:
+            self.selected = min(self.names)
+
+    def add(self, taken: Iterable[int] = ()) -> ObjectId:
+        """Add an object with the id after the highest one, and select it."""
+        object_id = ObjectId(max((0, *self.names, *taken)) + 1)
+        self.include([object_id])
+        self.selected = object_id
+        return object_id
+
+    def remove(self, object_id: ObjectId) -> None:
+        """Forget an object; the next one is selected."""
+        self.names.pop(object_id, None)
+        self.hidden.discard(object_id)
+        if self.selected == object_id:
+            later = [i for i in self.names if i > object_id]
+            self.selected = min(later, default=max(self.names, default=None))
+
+    def next_id(self) -> ObjectId | None:
+        """Return the object after the selected one, the first after the last."""
+        ids = sorted(self.names)
+        if not ids:
+            return None
+        later = [i for i in ids if self.selected is not None and i > self.selected]
+        return later[0] if later else ids[0]
+
+    def rows(self, annotation: Annotation | None, length: int) -> list[ObjectRow]:
+        """Describe every object.
+
+        Parameters
+        ----------
+        annotation : Annotation or None
+            Prompts and masks of this moment, where there is a session yet.
+        length : int
+            Number of frames in the source.
+        """
+        return [
+            ObjectRow(
+                object_id=object_id,
+                name=self.names[object_id],
+                colour=colour_of(object_id),
+                visible=object_id not in self.hidden,
+                **_progress(annotation, object_id, length),
+            )
+            for object_id in sorted(self.names)
+        ]
+
+    def colours(self, *, dim: bool = True) -> dict[int, RGBA]:
+        """Return the colour of each object: the selected one full, hidden ones transparent."""
+        colours = {}
+        for object_id in self.names:
+            red, green, blue, _ = colour_of(object_id)
+            alpha = 1.0 if not dim or self.selected in (None, object_id) else DIMMED
+            colours[int(object_id)] = (
+                red, green, blue, 0.0 if object_id in self.hidden else alpha
+            )  # fmt: skip
+        return colours
+
+
+def colour_of(object_id: int) -> RGBA:
+    """Return an object's colour; it depends on the id alone."""
+    return PALETTE[(object_id - 1) % len(PALETTE)]
+
+
+def doubtful_places(annotation: Annotation) -> list[range]:
+    """Return runs of frames on which the network doubts a tracked mask, ascending."""
+    frames = sorted(
+        {
+            frame
+            for masklet in annotation.masklets.values()
+            for frame in masklet
+            if not (mask := masklet[frame]).conditioning
+            and not mask.empty
+            and mask.iou < DOUBTFUL_IOU
+        }
+    )
+    return _runs(frames)
+
+
+def _runs(frames: Iterable[int]) -> list[range]:
+    runs: list[range] = []
+    for frame in frames:
+        if runs and runs[-1].stop == frame:
+            runs[-1] = range(runs[-1].start, frame + 1)
+        else:
+            runs.append(range(frame, frame + 1))
+    return runs
+
+
+def _progress(annotation: Annotation | None, object_id: ObjectId, length: int) -> dict[str, str]:
+    if annotation is None:
+        return {}
+    prompts = [p for p in annotation.book if p.object_id == object_id]
+    clicks = sum(len(p.points) for p in prompts if isinstance(p, Prompt))
+    boxes = sum(p.box is not None for p in prompts if isinstance(p, Prompt))
+    masks = sum(isinstance(p, MaskPrompt) for p in prompts)
+    counts = ((clicks, "click"), (boxes, "box"), (masks, "mask"))
+    said = [f"{n} {word}{_plural(n, word)}" for n, word in counts if n]
+    masklet = annotation.masklets.get(object_id)
+    done = 0 if masklet is None else len(masklet)
+    stale = _runs(annotation.stale_frames(object_id))
+    frames = f"{done:,} ✓" if done == length else f"{done:,} of {length:,}" if done else ""
+    row = {"prompts": ", ".join(said), "frames": frames}
+    if stale:
+        first, last = stale[0].start, stale[-1].stop - 1
+        row["frames"] = f"stale {first}–{last}" if last > first else f"stale {first}"
+    return {**row, "stale": bool(stale)}  # type: ignore[dict-item]
+
+
+def _plural(count: int, word: str) -> str:
+    return "" if count == 1 else "es" if word == "box" else "s"

@@ -1,0 +1,55 @@
+"""Which way the masks are carried, and how far."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QButtonGroup, QFormLayout, QHBoxLayout, QRadioButton, QWidget
+
+from napari_surgisam.engine.plan import Order, Plan
+from napari_surgisam.plugin.span_widget import SpanWidget
+
+WAYS: tuple[tuple[str, Order, str], ...] = (
+    ("both", "outward", "From every prompted frame outward, forward and back."),
+    ("forward", "forward", "From each object's first prompt to the end."),
+    ("back", "backward", "From each object's last prompt to the beginning."),
+)
+
+
+class PlanWidget(QWidget):
+    """Edits a `Plan`: a span of frames and a way through them."""
+
+    value_changed = Signal(object)  # Plan
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.span = SpanWidget()
+        self._ways = QButtonGroup(self)
+        row = QHBoxLayout()
+        for number, (label, _, tip) in enumerate(WAYS):
+            button = QRadioButton(label)
+            button.setToolTip(tip)
+            self._ways.addButton(button, number)
+            row.addWidget(button)
+        row.addStretch()
+        layout = QFormLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addRow("Frames", self.span)
+        layout.addRow("Way", row)
+        self._ways.button(0).setChecked(True)
+        self.span.value_changed.connect(lambda _: self.value_changed.emit(self.value()))
+        self._ways.idClicked.connect(lambda _: self.value_changed.emit(self.value()))
+
+    def value(self) -> Plan:
+        """Return the plan."""
+        return Plan(WAYS[self._ways.checkedId()][1], self.span.value())
+
+    def set_value(self, plan: Plan) -> None:
+        """Show a plan; ``first-n`` is shown as forward, which it is."""
+        order = "forward" if plan.order == "first-n" else plan.order
+        assert order in get_args(Order)
+        number = next(n for n, (_, known, _) in enumerate(WAYS) if known == order)
+        self._ways.button(number).setChecked(True)
+        self.span.set_value(plan.span)
+        self.value_changed.emit(self.value())
