@@ -33,6 +33,7 @@ __all__ = [
     "ModelSpec",
     "available_models",
     "cache_folder",
+    "check_settings",
     "fetch_checkpoint",
     "fetch_job",
     "find_weights",
@@ -163,14 +164,36 @@ def load_network(
         If the model is unknown, not on this machine, damaged or does not fit, or the
         device, precision or image size is impossible.
     """
+    path = check_settings(model, device, precision, image_size)
+    checkpoint = read_checkpoint(path)
+    return _build(checkpoint, image_size or checkpoint.image_size, device, precision, str(path))
+
+
+def check_settings(
+    model: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    image_size: int | None = None,
+) -> Path:
+    """Check what `load_network` would be given, without reading the weights.
+
+    Returns
+    -------
+    Path
+        Of the weights.
+
+    Raises
+    ------
+    ModelError
+        If a setting is impossible, or the weights are not on this machine.
+    """
     if image_size is not None and (image_size < 64 or image_size > 4096 or image_size % 32):
         raise ModelError(
             f"Image size {image_size} is impossible: it is the side of the network's square in "
             "pixels, a multiple of 32 from 64 to 4096."
         )
-    path = find_weights(model)
-    checkpoint = read_checkpoint(path)
-    return _build(checkpoint, image_size or checkpoint.image_size, device, precision, str(path))
+    choose_precision(precision, choose_device(device))
+    return find_weights(model)
 
 
 def find_weights(model: str | Path) -> Path:

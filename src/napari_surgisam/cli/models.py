@@ -1,0 +1,120 @@
+"""`surgisam models`: which models exist, and how to bring them here."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_surgisam.cli.reporting import follow, reported, say
+
+if TYPE_CHECKING:
+    from napari_surgisam.engine.registry import ModelSpec
+
+app = typer.Typer(help="List, fetch and import models.", invoke_without_command=True)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]
+
+
+@app.callback()
+@reported
+def models(context: typer.Context) -> None:
+    """List, fetch and import models."""
+    if context.invoked_subcommand is None:
+        list_models()
+
+
+@app.command("list")
+@reported
+def list_models() -> None:
+    """List the models by name, and whether their weights are on this machine."""
+    from napari_surgisam.engine.registry import available_models, weights_path
+
+    header = ("name", "here", "megabytes", "pixels", "licence", "note")
+    rows = [
+        (
+            spec.name,
+            "yes" if weights_path(spec) else "no",
+            f"{_nbytes(spec) / 1e6:.0f}",
+            str(spec.image_size),
+            spec.licence or "-",
+            spec.note,
+        )
+        for spec in available_models().values()
+    ]
+    if not sys.stdout.isatty():
+        for row in (header, *rows):
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@app.command()
+@reported
+def info(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
+    """Say all that is known about a model, a `key: value` line each."""
+    from napari_surgisam.engine.registry import model_spec, weights_path
+
+    spec = model_spec(name)
+    path = weights_path(spec)
+    facts = {
+        "name": spec.name,
+        "architecture": spec.architecture,
+        "configuration": spec.config,
+        "image size": f"{spec.image_size} pixels",
+        "file size": f"{_nbytes(spec)} bytes",
+        "licence": spec.licence,
+        "citation": spec.citation,
+        "note": spec.note,
+        "address": spec.url,
+        "sha256": spec.sha256,
+        "here": str(path) if path else "no",
+    }
+    for key, value in facts.items():
+        if value:
+            typer.echo(f"{key}: {value}")
+
+
+@app.command()
+@reported
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of a model, from `surgisam models list`.")],
+    quiet: Quiet = False,
+) -> None:
+    """Download a model, or continue to, and print where it is."""
+    from napari_surgisam.engine.models import fetch_job, find_weights
+
+    for _ in follow(fetch_job(name), name, quiet=quiet, in_bytes=True):
+        pass
+    typer.echo(find_weights(name))
+
+
+@app.command("import")
+@reported
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A SAM 2 checkpoint, or a .safetensors file.")],
+    name: Annotated[
+        str | None, typer.Option("--as", help="Name to use it by; default: the file's.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Copy a model file into the cache, and print the name to use it by."""
+    from napari_surgisam.engine.models import import_checkpoint
+
+    spec = import_checkpoint(file, name)
+    typer.echo(spec.name)
+    if not quiet:
+        say(f"Use it with: surgisam propagate --model {spec.name} ...")
+
+
+def _nbytes(spec: "ModelSpec") -> int:
+    from napari_surgisam.engine.registry import weights_path
+
+    path = weights_path(spec)
+    return path.stat().st_size if path else spec.nbytes

@@ -1,0 +1,125 @@
+"""`surgisam propagate`: masks through a whole video or scan, from clicks in a file."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from napari_surgisam.cli.options import check_new_file, check_no_input, parse_at, parse_window
+from napari_surgisam.cli.reporting import reported, say
+from napari_surgisam.errors import DataError
+
+
+@reported
+def propagate(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Movie, folder of frames, TIFF, NIfTI, zarr, npy, or one picture."),
+    ],
+    prompts: Annotated[
+        list[Path],
+        typer.Option(
+            "--prompts",
+            help="Points or rectangles as napari's CSV, with the columns object_id and "
+            "polarity (positive or negative). May be given several times.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Labels: .tif, .zarr, .nii.gz, .nii, or a folder (PNG, VOS layout)."
+        ),
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
+    ] = False,
+    model: Annotated[
+        str, typer.Option(help="Name (see `surgisam models`) or model file.")
+    ] = "embedded",
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="outward|first-n|forward|backward",
+            help="Which way from the prompts. Default: first-n for movies, folders and what is "
+            "known to be a time series, outward for volumes.",
+        ),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option(metavar="A:B", help="Only frames A to B - 1, as in Python. Default: all."),
+    ] = None,
+    axis: Annotated[
+        int, typer.Option(metavar="N", help="Axis of the (T or Z, Y, X) source to run along.")
+    ] = 0,
+    window: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|LO:HI",
+            help="Values shown to the model as black and white. auto: uint8 unchanged, else "
+            "the 0.5 to 99.5 percentile.",
+        ),
+    ] = "auto",
+    channel: Annotated[
+        int | None, typer.Option(metavar="N", help="Channel of a multichannel source.")
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AXIS=INDEX",
+            help="Fix an axis of a source with more than three. May be given several times.",
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Side of the square that the model sees, a multiple of 32. Default: its own.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write frame,object_id,predicted_iou,presence,area per frame and object "
+            "as CSV; presence is a logit."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+) -> None:
+    """Carry prompts through a whole video or 3D scan, and print where the labels are."""
+    shown, fixed = parse_window(window), parse_at(at or ())
+    check_no_input(out, [source, *prompts])
+    if scores is not None:
+        check_no_input(scores, [source, *prompts, out])
+        check_new_file(scores, overwrite=overwrite)
+
+    from napari_surgisam.cli.run import check_plan, kept_on_failure, write_masks, write_scores
+    from napari_surgisam.engine.plan import Order, Plan, Span
+    from napari_surgisam.formats.label_files import label_ending
+    from napari_surgisam.formats.labels import create_labels
+    from napari_surgisam.formats.sources import open_source
+    from napari_surgisam.formats.tables import read_prompts
+
+    label_ending(out)
+    reach = Span() if span is None else Span.parse(span)
+    frames = open_source(source, axis=axis, window=shown, channel=channel, at=fixed)
+    book = read_prompts(prompts, frames, at=fixed)
+    usual: Order = "first-n" if frames.temporal else "outward"
+    way = Plan(usual if plan is None else cast("Order", plan), reach)
+    check_plan(frames, book, way)
+
+    from napari_surgisam.engine.models import check_settings, load_network
+
+    check_settings(model, device, precision, image_size)
+    with kept_on_failure(create_labels(out, frames, max(book.object_ids), overwrite)) as writer:
+        network = load_network(model, device, precision, image_size)
+        session = write_masks(frames, book, way, network, writer, quiet=quiet)
+    if scores is not None:
+        write_scores(scores, session)
+    typer.echo(out)
+    damage = getattr(frames, "damage", "")
+    if damage:
+        raise DataError(f"{damage} Their labels are in {out}.")
+    if not quiet:
+        say(f"{len(frames)} frames, objects {', '.join(map(str, book.object_ids))}: done.")

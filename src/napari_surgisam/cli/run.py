@@ -1,0 +1,98 @@
+"""Carry prompts through a source and write the labels: what `propagate` and `demo` share."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_surgisam.cli.reporting import follow, say
+from napari_surgisam.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_surgisam.data.frames import FrameSource
+    from napari_surgisam.data.prompts import PromptBook
+    from napari_surgisam.engine.network import Network
+    from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.engine.session import Session
+    from napari_surgisam.formats.labels import LabelWriter
+
+SCORE_COLUMNS = ("frame", "object_id", "predicted_iou", "presence", "area")
+
+
+def check_plan(frames: "FrameSource", book: "PromptBook", plan: "Plan") -> None:
+    """Check that a plan has something to do, before a model is loaded for it.
+
+    Raises
+    ------
+    PromptError
+        If the span is empty, or an object has nothing to start from.
+    """
+    from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.engine.plan import plan_propagation
+
+    annotation = Annotation(book)
+    prompted = {object_id: annotation.sources(object_id) for object_id in book.object_ids}
+    plan_propagation(plan, prompted, len(frames))
+
+
+def write_masks(
+    frames: "FrameSource",
+    book: "PromptBook",
+    plan: "Plan",
+    network: "Network",
+    writer: "LabelWriter",
+    *,
+    quiet: bool = False,
+) -> "Session":
+    """Propagate, and write each frame's labels as they come.
+
+    Raises
+    ------
+    SurgisamError
+        If a frame cannot be read, or the labels cannot be written.
+    """
+    from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.engine.session import Session
+    from napari_surgisam.engine.tracker import Tracker
+
+    session = Session(frames, Tracker(network), Annotation(book))
+    for event in follow(session.propagate(plan), "Propagating", quiet=quiet):
+        writer.write(event.frame, session.labels(event.frame))
+    return session
+
+
+@contextmanager
+def kept_on_failure(writer: "LabelWriter") -> Iterator["LabelWriter"]:
+    """Finish the labels, or after an error or Ctrl+C keep the frames beside the output."""
+    try:
+        yield writer
+    except BaseException:
+        kept = writer.abort(keep=True)
+        if kept is not None:
+            say(f"{writer.path} was not written; the frames that were done are kept in {kept}.")
+        raise
+    writer.close()
+
+
+def write_scores(path: Path, session: "Session") -> None:
+    """Write a row per frame and object, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.partial")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(SCORE_COLUMNS)
+            for s in session.scores():
+                figures = (f"{s.predicted_iou:.4f}", f"{s.presence:.4f}")
+                rows.writerow((s.frame, s.object_id, *figures, s.area))
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"The scores {path} cannot be written: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)
