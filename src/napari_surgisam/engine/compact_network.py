@@ -18,11 +18,11 @@ from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
-from sam2.modeling.sam2_base import SAM2Base
-from sam2.modeling.sam2_utils import MLP, LayerNorm2d
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import MLP, LayerNorm2d
 from torch import Tensor, nn
 
 from napari_surgisam.engine.sam2_network import Sam2Network
@@ -67,7 +67,11 @@ class CompactConfig:
                 f"The compact network's configuration has unknown entries {sorted(unknown)}; "
                 f"this version knows {sorted(names)}. Was the file made by a newer version?"
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        entries: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**entries)
 
 
 class ResidualBlock(nn.Module):
@@ -156,9 +160,7 @@ class DrawnPromptEncoder(PromptEncoder):
     def draw(self, points: Tensor, labels: Tensor) -> Tensor:
         """Draw (B, N, 2) points (x, y) with labels as (B, 3, h, w) maps in [0, 1]."""
         height, width = self.mask_input_size
-        scale = points.new_tensor([width, height]) / points.new_tensor(
-            self.input_image_size[::-1]
-        )
+        scale = points.new_tensor([width, height]) / points.new_tensor(self.input_image_size[::-1])
         xy = (points + 0.5) * scale - 0.5
         rows = torch.arange(height, device=points.device, dtype=xy.dtype)
         columns = torch.arange(width, device=points.device, dtype=xy.dtype)

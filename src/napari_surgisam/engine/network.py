@@ -123,7 +123,7 @@ class Prediction:
     def candidates(self) -> tuple[Candidate, ...]:
         """The proposals, in the network's order."""
         return tuple(
-            Candidate(logits, float(iou), pointer)
+            Candidate(logits, float(iou.detach()), pointer)
             for logits, iou, pointer in zip(self.logits, self.ious, self.pointers, strict=True)
         )
 
@@ -136,7 +136,7 @@ class Prediction:
     @property
     def iou(self) -> float:
         """Predicted IoU of the chosen candidate."""
-        return float(self.ious[self.choice])
+        return float(self.ious[self.choice].detach())
 
     @property
     def pointer(self) -> Tensor:

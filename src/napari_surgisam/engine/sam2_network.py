@@ -7,21 +7,20 @@ parts that those methods are made of, so that everything they throw away stays v
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from sam2.build_sam import build_sam2
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
+from napari_surgisam.engine.batching import by_group, pick, split_predictions, stack
 from napari_surgisam.engine.memory import Memory, Recall
 from napari_surgisam.engine.network import FrameEmbedding, Prediction, Query
+from napari_surgisam.engine.resizing import resize_images
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -72,7 +71,8 @@ class Sam2Network:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def embed(self, images: Tensor) -> list[FrameEmbedding]:
         """Embed (B, 3, H, W) uint8 images on any device.
@@ -105,11 +105,11 @@ class Sam2Network:
         list of Prediction
             In the order of the queries.
         """
-        return _by_group(
+        return by_group(
             queries,
             self._kind,
             lambda chosen: self._segment_alike(
-                _pick(embedding, chosen), [queries[k] for k in chosen]
+                pick(embedding, chosen), [queries[k] for k in chosen]
             ),
         )
 
@@ -120,11 +120,11 @@ class Sam2Network:
         frame: int,
     ) -> list[Memory]:
         """Encode the chosen masks of K objects on one frame into memories."""
-        return _by_group(
+        return by_group(
             predictions,
             lambda prediction: prediction.prompted,
             lambda chosen: self._remember_alike(
-                _pick(embedding, chosen), [predictions[k] for k in chosen], frame
+                pick(embedding, chosen), [predictions[k] for k in chosen], frame
             ),
         )
 
@@ -134,7 +134,7 @@ class Sam2Network:
 
     @staticmethod
     def _kind(query: Query) -> Hashable:
-        """What queries must share to run as one batch."""
+        """Return what queries must share to run as one batch."""
         if query.mask is not None:
             return ("mask", query.mask.shape)
         recall = query.recall.signature if query.recall else None
@@ -144,7 +144,7 @@ class Sam2Network:
     def _segment_alike(
         self, embeddings: Sequence[FrameEmbedding], queries: Sequence[Query]
     ) -> list[Prediction]:
-        features, high_resolution = _stack(embeddings, len(queries))
+        features, high_resolution = stack(embeddings, len(queries))
         with self._autocast():
             if queries[0].mask is not None:
                 return self._accept_masks(features, high_resolution, queries)
@@ -188,7 +188,7 @@ class Sam2Network:
         )
         pointers = self._gate_pointers(model.obj_ptr_proj(tokens), presence)
         pointers = pointers.expand(-1, masks.shape[1], -1)
-        return _predictions(masks, ious, pointers, presence, prompted=first.prompted)
+        return split_predictions(masks, ious, pointers, presence, prompted=first.prompted)
 
     def _accept_masks(
         self, features: Tensor, high_resolution: list[Tensor], queries: Sequence[Query]
@@ -202,7 +202,7 @@ class Sam2Network:
         logits, _, ious, _, _, pointers, presence = self.model._use_mask_as_output(
             features, high_resolution, inputs
         )
-        return _predictions(logits, ious, pointers[:, None], presence, prompted=True)
+        return split_predictions(logits, ious, pointers[:, None], presence, prompted=True)
 
     def _point_inputs(
         self, queries: Sequence[Query], sizes: Sequence[tuple[int, int]]
@@ -238,7 +238,8 @@ class Sam2Network:
             present = (presence > 0).float()[..., None]
         if model.fixed_no_obj_ptr:
             pointers = present * pointers
-        return pointers + (1 - present) * model.no_obj_ptr
+        gated: Tensor = pointers + (1 - present) * model.no_obj_ptr
+        return gated
 
     def _attend(
         self, features: Tensor, recalls: Sequence[Recall | None], clip_length: int
@@ -315,7 +316,7 @@ class Sam2Network:
     def _remember_alike(
         self, embeddings: Sequence[FrameEmbedding], predictions: Sequence[Prediction], frame: int
     ) -> list[Memory]:
-        features, _ = _stack(embeddings, len(predictions))
+        features, _ = stack(embeddings, len(predictions))
         logits = torch.stack([p.mask_logits for p in predictions])[:, None]
         presence = torch.stack([p.presence for p in predictions])[:, None]
         with self._autocast():
@@ -329,7 +330,7 @@ class Sam2Network:
         # SAM 2 keeps its memories in this precision whatever else it computes in
         tokens = tokens.to(torch.bfloat16)
         return [
-            Memory(frame, token, p.pointer, float(p.iou), float(p.presence))
+            Memory(frame, token, p.pointer, p.iou, float(p.presence.detach()))
             for token, p in zip(tokens.split(1), predictions, strict=True)
         ]
 
@@ -364,81 +365,6 @@ def load_sam2(
     return Sam2Network(
         model.to(device), precision=precision, encoder_fingerprint=encoder_fingerprint
     )
-
-
-def resize_images(images: Tensor, size: int) -> Tensor:
-    """Resize (B, 3, H, W) uint8 images to squares, as SAM 2's own loader does.
-
-    On the CPU this is Pillow's bicubic filter, to the bit; elsewhere its float counterpart,
-    rounded, which differs by at most a grey level in a pixel of a thousand.
-    """
-    if images.shape[-2:] == (size, size):
-        return images
-    if images.device.type == "cpu":
-        resized = [
-            np.asarray(Image.fromarray(image).resize((size, size)))
-            for image in images.permute(0, 2, 3, 1).contiguous().numpy()
-        ]
-        return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
-    enlarged = F.interpolate(
-        images.float(), size=(size, size), mode="bicubic", antialias=True, align_corners=False
-    )
-    return enlarged.round().clamp(0, 255).to(torch.uint8)
-
-
-def _by_group(
-    items: Sequence[Any],
-    kind: Callable[[Any], Hashable],
-    run: Callable[[list[int]], list[Any]],
-) -> list[Any]:
-    """Run items of equal kind together and return the results in the items' order."""
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for k, item in enumerate(items):
-        groups[kind(item)].append(k)
-    results: dict[int, Any] = {}
-    for chosen in groups.values():
-        results.update(zip(chosen, run(chosen), strict=True))
-    return [results[k] for k in range(len(items))]
-
-
-def _pick(
-    embedding: FrameEmbedding | Sequence[FrameEmbedding], chosen: Sequence[int]
-) -> list[FrameEmbedding]:
-    if isinstance(embedding, FrameEmbedding):
-        return [embedding]
-    return [embedding[k] for k in chosen]
-
-
-def _stack(embeddings: Sequence[FrameEmbedding], count: int) -> tuple[Tensor, list[Tensor]]:
-    """Return (K, C, h, w) features and finer maps; one frame is shared without a copy."""
-    if len(embeddings) == 1:
-        one = embeddings[0]
-        return (
-            one.features.expand(count, -1, -1, -1),
-            [m.expand(count, -1, -1, -1) for m in one.high_resolution],
-        )
-    return (
-        torch.cat([e.features for e in embeddings]),
-        [torch.cat(maps) for maps in zip(*(e.high_resolution for e in embeddings), strict=True)],
-    )
-
-
-def _predictions(
-    masks: Tensor, ious: Tensor, pointers: Tensor, presence: Tensor, *, prompted: bool
-) -> list[Prediction]:
-    # unbind, not indexing: its gradient is one stack instead of K scattered copies
-    parts = zip(
-        masks.float().unbind(),
-        ious.float().unbind(),
-        pointers.unbind(),
-        presence.float()[:, 0].unbind(),
-        ious.argmax(dim=1).tolist(),
-        strict=True,
-    )
-    return [
-        Prediction(mask, iou, pointer, present, prompted, choice)
-        for mask, iou, pointer, present, choice in parts
-    ]
 
 
 def _interpolate(maps: Tensor, size: int, *, antialias: bool = False) -> Tensor:

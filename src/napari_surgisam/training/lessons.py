@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_surgisam.engine.memory import Memory, Recall
 from napari_surgisam.engine.network import FrameEmbedding, Network, Prediction, Query
@@ -76,6 +77,11 @@ class Practice(nn.Module):
 
     def forward(self, batch: SyntheticBatch, lesson: Lesson, random: torch.Generator) -> Outcome:
         """Practise one batch and return its loss."""
+        # the fused attention's gradient takes a quarter of a step on a CPU, for few queries
+        with sdpa_kernel(SDPBackend.MATH):
+            return self._practise(batch, lesson, random)
+
+    def _practise(self, batch: SyntheticBatch, lesson: Lesson, random: torch.Generator) -> Outcome:
         embeddings = self.network.embed(batch.images.flatten(0, 1))
         frames = batch.images.shape[1]
         owners, masks = choose_objects(batch, lesson, random)
@@ -107,7 +113,9 @@ class _Pupil:
 
     def practise(self, lesson: Lesson) -> Outcome:
         predictions = self._first_frame(lesson)
-        memories = [self.network.remember(self._frame(0), predictions, 0)] if self.frames > 1 else []
+        memories = (
+            [self.network.remember(self._frame(0), predictions, 0)] if self.frames > 1 else []
+        )
         for frame in range(1, self.frames):
             predictions = self._later_frame(frame, memories, lesson)
             if frame + 1 < self.frames:
@@ -159,9 +167,7 @@ class _Pupil:
                 (frame - f, memories[f][k]) for f in recent[: self.network.memory_slots][::-1]
             ]
             pointers = [(frame, memories[0][k])] + [(frame - f, memories[f][k]) for f in recent]
-            queries.append(
-                Query(recall=Recall(tuple(spatial), tuple(pointers)), clip_length=16)
-            )
+            queries.append(Query(recall=Recall(tuple(spatial), tuple(pointers)), clip_length=16))
         predictions = self._answer(frame, queries, f"frame {frame}")
         if self._draw() < lesson.corrected:
             present = self.masks[:, frame].flatten(1).any(1).tolist()

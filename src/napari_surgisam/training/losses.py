@@ -67,9 +67,7 @@ def masklet_loss(
     iou_loss = (ious - binary_iou(logits.detach(), wanted)).square().mean(dim=1)
     share = present / present.sum().clamp(min=1)
     presence_loss = F.binary_cross_entropy_with_logits(presence, present)
-    return (
-        (share * (mask_loss + weights.iou * iou_loss)).sum() + weights.presence * presence_loss
-    )
+    return (share * (mask_loss + weights.iou * iou_loss)).sum() + weights.presence * presence_loss
 
 
 def binary_iou(logits: Tensor, target: Tensor) -> Tensor:

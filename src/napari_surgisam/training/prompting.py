@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_surgisam.data.prompts import Box, Point
 
 
-def depth(masks: Tensor, side: int = 128) -> Tensor:
+def depth(masks: Tensor, side: int = 64) -> Tensor:
     """Return how deep each place lies inside (K, H, W) masks, as (K, side, side).
 
     The frame's border counts as outside. The depth is a sum of box filters of growing
@@ -23,7 +23,7 @@ def depth(masks: Tensor, side: int = 128) -> Tensor:
     total = inside
     blurred = inside
     for _ in range(3):
-        blurred = F.avg_pool2d(blurred, 9, stride=1, padding=4)
+        blurred = F.avg_pool2d(blurred, 5, stride=1, padding=2)
         total = total + blurred
     return (total * (inside > 0.5) + 1e-3 * inside)[:, 0]
 
@@ -41,9 +41,7 @@ def correction_points(
     positive = missed.flatten(1).amax(1) >= extra.flatten(1).amax(1)
     errors = torch.where(positive[:, None, None], missed, extra)
     places = _places(errors, masks.shape[-1], random, central)
-    return [
-        Point(y, x, p) for (y, x), p in zip(places, positive.tolist(), strict=True)
-    ]
+    return [Point(y, x, p) for (y, x), p in zip(places, positive.tolist(), strict=True)]
 
 
 def boxes_around(masks: Tensor, random: torch.Generator, jitter: float = 0.08) -> list[Box]:

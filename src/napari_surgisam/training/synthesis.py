@@ -90,8 +90,10 @@ class _Painter:
         axis = (torch.arange(size, device=self.device) + 0.5) / size * 2 - 1
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         self.grid = torch.stack([x, y], dim=-1)  # (S, S, 2), x and y in [-1, 1]
-        self.time = torch.linspace(0, 1, frames, device=self.device) if frames > 1 else (
-            torch.zeros(1, device=self.device)
+        self.time = (
+            torch.linspace(0, 1, frames, device=self.device)
+            if frames > 1
+            else (torch.zeros(1, device=self.device))
         )
         self.family = self.choose([0.45, 0.25, 0.12, 0.18], batch)
 
@@ -125,7 +127,9 @@ class _Painter:
         centres = self.uniform(-0.9, 0.9, batch, layers, 2)
         sizes = self.sizes(layers)
         common = self.uniform(0.1, 0.35)  # alike cells share one size
-        sizes = torch.where(crowd[:, None], common[:, None] * self.uniform(0.8, 1.25, batch, layers), sizes)
+        sizes = torch.where(
+            crowd[:, None], common[:, None] * self.uniform(0.8, 1.25, batch, layers), sizes
+        )
         order = torch.where(
             (torch.rand(batch, generator=self.random, device=self.device) < 0.75)[:, None],
             sizes.argsort(dim=1, descending=True),
@@ -165,19 +169,23 @@ class _Painter:
             images = images + (texture - images) * alpha[:, :, None]
             labels = torch.where(alpha > 0.5, layer + 1, labels)
         images = self.degrade(images)
-        return SyntheticBatch((images * 255).round().to(torch.uint8), labels.to(torch.uint8), parents)
+        return SyntheticBatch(
+            (images * 255).round().to(torch.uint8), labels.to(torch.uint8), parents
+        )
 
     def sizes(self, layers: int) -> Tensor:
         """Draw half-sizes, log-uniform; easy clips have large objects only."""
         hard = self.clips.difficulty
         low = 0.2 * (0.03 / 0.2) ** hard
         logs = self.uniform(0, 1, self.clips.batch, layers)
-        return torch.exp(torch.log(torch.tensor(low)) * (1 - logs) + torch.log(torch.tensor(0.8)) * logs)
+        return torch.exp(
+            torch.log(torch.tensor(low)) * (1 - logs) + torch.log(torch.tensor(0.8)) * logs
+        )
 
     def camera(self) -> Tensor:
         """Return (B, T, S, S, 2) coordinates that drift, turn and zoom slowly."""
         still = self.chance(0.4).float()[:, None]
-        moving = (1 - still)
+        moving = 1 - still
         t = self.time[None]
         shift = self.normal(self.clips.batch, 1, 2) * 0.15 * (moving * t)[..., None]
         shift = shift + self.jitter(0.02) * moving[..., None]
@@ -208,13 +216,12 @@ class _Painter:
         """Return (B, T, S, S) signed distances, positive inside, in units of the frame."""
         batch = self.clips.batch
         x, y = where[..., 0], where[..., 1]
-        one = lambda value: value[:, None, None, None]  # noqa: E731
         noise = self.lumps(where)
         kind = self.choose([0.4, 0.14, 0.14, 0.14, 0.08, 0.1], batch)
         cells = self.family == MICROSCOPY
         kind = torch.where(cells, torch.zeros_like(kind), kind)
-        lumpy = one(self.uniform(0, 0.6) * torch.where(cells, 0.3, 1.0))
-        aspect = one(torch.exp(self.uniform(-0.6, 0.6)))
+        lumpy = _over_frame(self.uniform(0, 0.6) * torch.where(cells, 0.3, 1.0))
+        aspect = _over_frame(torch.exp(self.uniform(-0.6, 0.6)))
         radius = torch.sqrt((x * aspect).square() + (y / aspect).square() + 1e-6)
         blob = 1 - radius + lumpy * noise
         # a convex polygon with rounded sides
@@ -222,31 +229,33 @@ class _Painter:
         sides = self.choose([1.0, 1.0, 1.0, 1.0], batch) + 3
         polygon = torch.full_like(x, 9.0)
         for k in range(6):
-            angle = one(turns[:, k] * 2 * pi / sides)
+            angle = _over_frame(turns[:, k] * 2 * pi / sides)
             side = 0.75 - (x * angle.cos() + y * angle.sin())
-            used = one(k < sides)
+            used = _over_frame(k < sides)
             polygon = torch.where(used, torch.minimum(polygon, side), polygon)
         polygon = polygon + 0.15 * lumpy * noise
         # an instrument: a shaft from outside the frame, with an opening tip
-        thick = one(self.uniform(0.15, 0.4))
-        opening = one(self.uniform(0.0, 0.5))
+        thick = _over_frame(self.uniform(0.15, 0.4))
+        opening = _over_frame(self.uniform(0.0, 0.5))
         shaft = thick - torch.maximum(y.abs(), x)
-        jaw = thick * 0.5 - torch.maximum((y.abs() - opening * x).abs() - 0.05, (x - 0.5).abs() - 0.6)
+        jaw = thick * 0.5 - torch.maximum(
+            (y.abs() - opening * x).abs() - 0.05, (x - 0.5).abs() - 0.6
+        )
         rod = torch.maximum(shaft, torch.minimum(jaw, jaw))
         # a curved tube
-        bend = one(self.uniform(-1.0, 1.0))
-        width = one(self.uniform(0.1, 0.3))
+        bend = _over_frame(self.uniform(-1.0, 1.0))
+        width = _over_frame(self.uniform(0.1, 0.3))
         middle = y - bend * (x.square() - 0.4) - 0.3 * noise * (lumpy > 0.3)
         tube = torch.minimum(width - middle.abs(), 1 - x.abs())
-        ring = one(self.uniform(0.12, 0.3)) - (radius - 0.75 - 0.3 * lumpy * noise).abs()
+        ring = _over_frame(self.uniform(0.12, 0.3)) - (radius - 0.75 - 0.3 * lumpy * noise).abs()
         # two lobes
-        gap = one(self.uniform(0.4, 0.7))
+        gap = _over_frame(self.uniform(0.4, 0.7))
         lobes = 0.6 - torch.sqrt((x.abs() - gap).square() + y.square() + 1e-6) + 0.3 * lumpy * noise
         fields = [blob, polygon, rod, tube, ring, lobes]
         field = blob
         for k, other in enumerate(fields[1:], start=1):
-            field = torch.where(one(kind == k), other, field)
-        return field * one(size)
+            field = torch.where(_over_frame(kind == k), other, field)
+        return field * _over_frame(size)
 
     def lumps(self, where: Tensor) -> Tensor:
         """Smooth noise in the object's own frame that changes slowly with time."""
@@ -268,7 +277,9 @@ class _Painter:
     def palette(self, count: int) -> tuple[Tensor, Tensor]:
         """Draw (B, N, 3) mean colours and (B, N, 3) texture amplitudes."""
         batch, hard = self.clips.batch, self.clips.difficulty
-        grey = ((self.family != FILM) & ~((self.family == MICROSCOPY) & self.chance(0.4)))[:, None, None]
+        grey = ((self.family != FILM) & ~((self.family == MICROSCOPY) & self.chance(0.4)))[
+            :, None, None
+        ]
         free = self.uniform(0.02, 0.98, batch, count, 3)
         free = torch.where(grey, free[..., :1].expand(-1, -1, 3), free)
         # faint clips: all colours near one
@@ -285,7 +296,9 @@ class _Painter:
         for k in range(2, count):
             copies = (alike & (self.chance(0.6) | (self.family == MICROSCOPY)))[:, None]
             base[:, k] = torch.where(copies, base[:, k - 1], base[:, k])
-        amplitude = self.uniform(0, 0.22, batch, count, 1) ** 1.0 * self.uniform(0.2, 1.0)[:, None, None]
+        amplitude = (
+            self.uniform(0, 0.22, batch, count, 1) ** 1.0 * self.uniform(0.2, 1.0)[:, None, None]
+        )
         tint = torch.where(grey, torch.ones_like(free), 0.6 + 0.8 * free.flip(1))
         return base.clamp(0, 1), amplitude * tint
 
@@ -311,32 +324,34 @@ class _Painter:
 
     def shade(self, texture: Tensor, field: Tensor, size: Tensor) -> Tensor:
         """Round objects off: brighter or darker towards the rim, or a thin membrane."""
-        one = lambda value: value[:, None, None, None]  # noqa: E731
-        depth = (field / one(size)).clamp(0, 0.5) * 2
-        strength = one(self.uniform(-0.35, 0.35) * self.chance(0.5))
+        depth = (field / _over_frame(size)).clamp(0, 0.5) * 2
+        strength = _over_frame(self.uniform(-0.35, 0.35) * self.chance(0.5))
         rim = torch.exp(-(field / 0.012).square())
-        membrane = one(self.uniform(-0.5, 0.5) * self.chance(0.3))
+        membrane = _over_frame(self.uniform(-0.5, 0.5) * self.chance(0.3))
         return texture + (strength * (1 - depth) + membrane * rim)[:, :, None]
 
     def degrade(self, images: Tensor) -> Tensor:
         """Light, optics, speckle, sensor noise and coarse sampling."""
         batch, frames, size = self.clips.batch, self.clips.frames, self.clips.size
-        one = lambda value: value[:, None, None, None, None]  # noqa: E731
         smooth = F.interpolate(self.normal(batch, 2, 4, 4), size=size, mode="bicubic")
-        light = 1 + one(self.uniform(0, 0.3) * self.chance(0.5)) * smooth[:, None, :1]
+        light = 1 + _over_film(self.uniform(0, 0.3) * self.chance(0.5)) * smooth[:, None, :1]
         distance = self.grid.square().sum(-1)
-        vignette = 1 - one(self.uniform(0, 0.45) * self.chance(0.3)) * distance
+        vignette = 1 - _over_film(self.uniform(0, 0.45) * self.chance(0.3)) * distance
         flicker = 1 + self.normal(batch, frames, 1, 1, 1) * 0.04
         images = images * light * vignette.clamp(min=0) * flicker
         film = self.family == FILM
-        smoke = one(self.uniform(0, 0.6) * (film & self.chance(0.15))) * smooth[:, None, 1:].clamp(0, 1)
+        smoke = _over_film(self.uniform(0, 0.6) * (film & self.chance(0.15))) * smooth[
+            :, None, 1:
+        ].clamp(0, 1)
         images = images * (1 - smoke) + 0.85 * smoke
         gloss = F.interpolate(self.normal(batch, 1, 20, 20), size=size, mode="bicubic")[:, None]
-        threshold = one(self.uniform(1.9, 3.0))
-        gloss = ((gloss - threshold) * 6).clamp(0, 1) * one((film & self.chance(0.3)).float())
+        threshold = _over_film(self.uniform(1.9, 3.0))
+        gloss = ((gloss - threshold) * 6).clamp(0, 1) * _over_film(
+            (film & self.chance(0.3)).float()
+        )
         images = images + (1 - images) * gloss
-        images = images.clamp(0, 1) ** one(torch.exp(self.uniform(-0.4, 0.4)))
-        speckle = one(self.uniform(0.15, 0.6) * (self.family == ULTRASOUND).float())
+        images = images.clamp(0, 1) ** _over_film(torch.exp(self.uniform(-0.4, 0.4)))
+        speckle = _over_film(self.uniform(0.15, 0.6) * (self.family == ULTRASOUND).float())
         cell = size // (1, 2, 3)[int(self.choose([1.0, 1.0, 1.0], 1))]
         grain = self.normal(batch * frames, 1, cell, cell)
         grain = F.interpolate(grain, size=size, mode="bilinear").view(batch, frames, 1, size, size)
@@ -347,9 +362,9 @@ class _Painter:
             flat = F.interpolate(images.flatten(0, 1), size=small, mode="area")
             noisy = flat + self.normal(*flat.shape) * 0.02
             images = F.interpolate(noisy, size=size, mode="bicubic").view(images.shape)
-        noise = one(self.uniform(0, 0.06) * self.chance(0.7))
+        noise = _over_film(self.uniform(0, 0.06) * self.chance(0.7))
         images = images + noise * self.normal(batch, frames, 3, size, size)
-        inverted = one(self.chance(0.1).float() * (self.family != FILM))
+        inverted = _over_film(self.chance(0.1).float() * (self.family != FILM))
         images = images * (1 - inverted) + (1 - images) * inverted
         return images.clamp(0, 1)
 
@@ -361,3 +376,13 @@ def _transform(grid: Tensor, shift: Tensor, angle: Tensor, scale: Tensor) -> Ten
     x, y = moved[..., 0], moved[..., 1]
     turned = torch.stack([x * cos + y * sin, y * cos - x * sin], dim=-1)
     return turned / scale[..., None, None, None]
+
+
+def _over_frame(value: Tensor) -> Tensor:
+    """Shape one value a clip, (B,), to combine with (B, T, S, S)."""
+    return value[:, None, None, None]
+
+
+def _over_film(value: Tensor) -> Tensor:
+    """Shape one value a clip, (B,), to combine with (B, T, 3, S, S)."""
+    return value[:, None, None, None, None]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 # pictures bundled with scikit-image, less those that the sample clip is made of
 PICTURES = (
-    "brick", "camera", "cell", "clock", "coins", "hubble_deep_field", "immunohistochemistry",
-    "microaneurysms", "page", "retina", "text",
+    "astronaut", "brick", "camera", "cell", "clock", "coins", "gravel", "hubble_deep_field",
+    "immunohistochemistry", "microaneurysms", "moon", "page", "rocket", "text",
 )  # fmt: skip
 
 

@@ -1,0 +1,142 @@
+"""How the embedded model is made: from random weights, on synthetic clips alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from napari_surgisam.engine.compact_network import CompactConfig, load_compact
+from napari_surgisam.training.lessons import Lesson, Practice
+from napari_surgisam.training.synthesis import SyntheticBatch, SyntheticClips
+from napari_surgisam.training.trainer import FitOptions, StepTrained, fit
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainOptions:
+    """What `surgisam pretrain` may be told.
+
+    Parameters
+    ----------
+    image_steps : int
+        Steps on single images before clips join in.
+    ramp : int
+        Steps over which objects become small and faint.
+    images, clips, frames : int
+        Images in an image batch; clips in a clip batch and their frames.
+    clip_share : float
+        Share of clip batches once they have joined in.
+    """
+
+    image_steps: int = 1500
+    ramp: int = 6000
+    images: int = 10
+    clips: int = 3
+    frames: int = 5
+    clip_share: float = 0.5
+    seed: int = 0
+
+
+VALIDATION_SEED = 20_000_003
+
+
+def pretrain(
+    out: Path,
+    fit_options: FitOptions,
+    options: PretrainOptions | None = None,
+    *,
+    config: CompactConfig | None = None,
+    device: str = "cpu",
+    precision: torch.dtype = torch.bfloat16,
+    resume: bool = False,
+) -> Iterator[StepTrained]:
+    """Train the compact network from scratch; a job. See `fit` for the files it writes."""
+    options, config = options or PretrainOptions(), config or CompactConfig()
+    torch.manual_seed(options.seed)
+    network = load_compact(config, None, device=device, precision=precision)
+    practice = Practice(network, network.model)
+    metadata = {
+        "architecture": "compact",
+        "config": asdict(config),
+        "training": {"pretrain": asdict(options), "fit": asdict(fit_options)},
+    }
+    yield from fit(
+        practice,
+        _Curriculum(options, config.image_size, device),
+        _Validation(config.image_size, device),
+        fit_options,
+        out,
+        metadata=metadata,
+        resume=resume,
+        seed=options.seed,
+    )
+
+
+class _Curriculum:
+    """Image batches first, then clips among them; from clear and large to faint and small."""
+
+    def __init__(self, options: PretrainOptions, size: int, device: str) -> None:
+        self.options, self.size, self.device = options, size, device
+        self.streams: dict[tuple[bool, float], Iterator[SyntheticBatch]] = {}
+
+    def __call__(self, step: int) -> tuple[SyntheticBatch, Lesson]:
+        options = self.options
+        difficulty = round(min(1.0, 0.2 + 0.8 * step / max(options.ramp, 1)), 1)
+        # a fixed pattern, so that a resumed run goes on as it would have
+        turn = (step * 0.618034) % 1.0
+        moving = step >= options.image_steps and turn < options.clip_share
+        key = (moving, difficulty)
+        if key not in self.streams:
+            self.streams = {k: v for k, v in self.streams.items() if k[0] != moving}
+            clips = SyntheticClips(
+                batch=options.clips if moving else options.images,
+                frames=options.frames if moving else 1,
+                size=self.size,
+                difficulty=difficulty,
+                layers=6 if moving else 8,
+                seed=options.seed * 1_000_003 + step,
+                device=self.device,
+            )
+            self.streams[key] = iter(clips)
+        batch = next(self.streams[key])
+        if moving:
+            early = step < 2 * options.image_steps
+            return _thinned(batch, step), Lesson(
+                objects=4, rounds=1 + step % 2, mask=0.6 if early else 0.3
+            )
+        return batch, Lesson(objects=5, rounds=2 + step % 2)
+
+
+def _thinned(batch: SyntheticBatch, step: int) -> SyntheticBatch:
+    """Play a clip backwards every other time."""
+    if step % 2:
+        return SyntheticBatch(batch.images.flip(1), batch.labels.flip(1), batch.parents)
+    return batch
+
+
+class _Validation:
+    """Figures on a fixed set of synthetic images and clips, at full difficulty."""
+
+    def __init__(self, size: int, device: str) -> None:
+        images = SyntheticClips(8, 1, size, seed=VALIDATION_SEED, device=device)
+        clips = SyntheticClips(2, 6, size, seed=VALIDATION_SEED + 1, layers=6, device=device)
+        self.images = list(islice(images, 4))
+        self.clips = list(islice(clips, 4))
+
+    @torch.no_grad()
+    def __call__(self, practice: Practice) -> dict[str, float]:
+        random = torch.Generator(device=self.images[0].images.device).manual_seed(VALIDATION_SEED)
+        totals: dict[str, list[float]] = {"click 1": [], "click 3": [], "clip": []}
+        for batch in self.images:
+            ious = practice(batch, Lesson(objects=6, rounds=3, box=0.0), random).ious
+            totals["click 1"].append(ious["click 1"])
+            totals["click 3"].append(ious["click 3"])
+        for batch in self.clips:
+            lesson = Lesson(objects=4, rounds=2, box=0.0, mask=0.0, corrected=0.0)
+            ious = practice(batch, lesson, random).ious
+            later = [iou for name, iou in ious.items() if name.startswith("frame")]
+            totals["clip"].append(sum(later) / max(len(later), 1))
+        return {name: sum(values) / len(values) for name, values in totals.items()}
