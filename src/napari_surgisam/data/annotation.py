@@ -210,13 +210,14 @@ class Annotation:
         """Whether a prompt beside the frame changed after its mask was made."""
         return any(frame in part for part in self.stale.get(object_id, ()))
 
-    def stale_frames(self, object_id: ObjectId) -> list[int]:
-        """Return the tracked frames of an object that are out of date, ascending."""
+    def stale_spans(self, object_id: ObjectId) -> tuple[range, ...]:
+        """Return the tracked frames of an object that are out of date, in pieces, ascending."""
         masklet, parts = self.masklets.get(object_id), self.stale.get(object_id, ())
         if masklet is None or not parts:
-            return []
+            return ()
         prompted = set(self.book.frames(object_id))
-        return [f for f in masklet if f not in prompted and any(f in part for part in parts)]
+        frames = (f for f in masklet if f not in prompted and any(f in part for part in parts))
+        return _unite(range(f, f + 1) for f in frames)
 
     def _prompted(self, prompt: AnyPrompt, draft: Draft) -> Annotation:
         key = (prompt.object_id, prompt.frame)

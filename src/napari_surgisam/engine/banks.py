@@ -1,41 +1,56 @@
-"""From an annotation to what the network is asked: memory banks and queries."""
+"""From an annotation to what the network is asked: queries and memory banks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import MappingProxyType
 
 from napari_surgisam.data.annotation import Annotation, Draft
+from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.prompts import AnyPrompt, MaskPrompt, ObjectId
 from napari_surgisam.engine.memory import MemoryBank, Recall
-from napari_surgisam.engine.network import Query
+from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.engine.plan import Direction, Steps
 from napari_surgisam.engine.recollection import Recollection, RememberedFrames
 
 
-def query_of(
-    annotation: Annotation, prompt: AnyPrompt, draft: Draft, recollection: Recollection
-) -> Query:
-    """Return what to ask about a prompt.
+def answer_prompts(
+    annotation: Annotation,
+    frame: int,
+    object_ids: Iterable[ObjectId],
+    recollection: Recollection,
+) -> tuple[dict[ObjectId, Prediction], dict[ObjectId, StoredMask]]:
+    """Segment the prompts of a frame whose masks are not known.
 
-    A point that was added to a shown mask comes with that mask's logits and, where a pass
-    had made it, with what that pass remembered then.
+    Returns
+    -------
+    predictions : dict of ObjectId to Prediction
+        Known ones, too. Prompts that await tracking are missing.
+    masks : dict of ObjectId to StoredMask
+        The new ones.
     """
-    clip_length = len(recollection.source)
-    if isinstance(prompt, MaskPrompt):
-        return Query(mask=prompt.mask, clip_length=clip_length)
-    previous, recall = None, None
-    if draft.refined is not None:
-        previous = recollection.prediction(draft.refined).mask_logits
-        if draft.direction:
-            recall = _recall_of(annotation, prompt, Direction(draft.direction), recollection)
-    return Query(
-        points=prompt.points,
-        box=prompt.box,
-        previous_logits=previous,
-        recall=recall,
-        clip_length=clip_length,
-    )
+    predictions: dict[ObjectId, Prediction] = {}
+    drafts: dict[ObjectId, Draft] = {}
+    queries = []
+    for object_id in object_ids:
+        prompt = annotation.book.get(object_id, frame)
+        if prompt is None or annotation.awaits_tracking(object_id, frame):
+            continue
+        draft, mask = annotation.draft(object_id, frame), annotation.mask(object_id, frame)
+        if draft is not None:
+            drafts[object_id] = draft
+            queries.append(_query_of(annotation, prompt, draft, recollection))
+        elif mask is not None:
+            predictions[object_id] = recollection.prediction(mask)
+    if not queries:
+        return predictions, {}
+    answers = recollection.tracker.segment(recollection.source, frame, queries)
+    predictions.update(zip(drafts, answers, strict=True))
+    masks = {
+        object_id: recollection.store(predictions[object_id], draft.direction)
+        for object_id, draft in drafts.items()
+    }
+    return predictions, masks
 
 
 def banks_of(
@@ -64,6 +79,31 @@ def banks_of(
         _fill(bank, annotation, object_id, frame, direction, recollection, outdated)
         banks[object_id, direction] = bank
     return banks
+
+
+def _query_of(
+    annotation: Annotation, prompt: AnyPrompt, draft: Draft, recollection: Recollection
+) -> Query:
+    """Return what to ask about a prompt.
+
+    A point that was added to a shown mask comes with that mask's logits and, where a pass
+    had made it, with what that pass remembered then.
+    """
+    clip_length = len(recollection.source)
+    if isinstance(prompt, MaskPrompt):
+        return Query(mask=prompt.mask, clip_length=clip_length)
+    previous, recall = None, None
+    if draft.refined is not None:
+        previous = recollection.prediction(draft.refined).mask_logits
+        if draft.direction:
+            recall = _recall_of(annotation, prompt, Direction(draft.direction), recollection)
+    return Query(
+        points=prompt.points,
+        box=prompt.box,
+        previous_logits=previous,
+        recall=recall,
+        clip_length=clip_length,
+    )
 
 
 def _recall_of(

@@ -9,7 +9,7 @@ from threading import RLock
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.annotation import Annotation, Draft
+from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.history import History
 from napari_surgisam.data.masklets import Masklet, StoredMask
@@ -23,7 +23,7 @@ from napari_surgisam.data.prompts import (
     check_prompt,
 )
 from napari_surgisam.data.scores import FrameScore, score_frames
-from napari_surgisam.engine.banks import banks_of, query_of
+from napari_surgisam.engine.banks import answer_prompts, banks_of
 from napari_surgisam.engine.network import FrameEmbedding, Prediction
 from napari_surgisam.engine.plan import Plan, Span, Steps, plan_propagation
 from napari_surgisam.engine.recollection import Recollection
@@ -111,13 +111,7 @@ class Session:
 
     def stale(self, object_id: ObjectId) -> tuple[Span, ...]:
         """Return the tracked frames whose masks are older than a prompt beside them."""
-        spans: list[Span] = []
-        for frame in self.annotation.stale_frames(object_id):
-            if spans and spans[-1].stop == frame:
-                spans[-1] = Span(spans[-1].start, frame + 1)
-            else:
-                spans.append(Span(frame, frame + 1))
-        return tuple(spans)
+        return tuple(Span(r.start, r.stop) for r in self.annotation.stale_spans(object_id))
 
     def scores(self) -> Iterator[FrameScore]:
         """Yield a score per frame and object, by frame, then object."""
@@ -247,7 +241,7 @@ class Session:
         """
         annotation = self.annotation
         wanted = annotation.book.object_ids if object_ids is None else tuple(object_ids)
-        answers, masks = self._answer(annotation, frame, wanted)
+        answers, masks = answer_prompts(annotation, frame, wanted, self._recollection)
         with self._lock:
             book = self.book  # a prompt may have changed since
             current = {
@@ -308,7 +302,7 @@ class Session:
                 prompted.setdefault(frame, []).append(object_id)
         total, done = len(prompted) + len(steps), 0
         for frame, object_ids in sorted(prompted.items()):
-            answers, masks = self._answer(self.annotation, frame, object_ids)
+            answers, masks = answer_prompts(self.annotation, frame, object_ids, self._recollection)
             # while the frame's embedding is at hand
             memories = self._recollection.memories(frame, list(masks.values()))
             if not self._keep(run, frame, masks):
@@ -333,33 +327,6 @@ class Session:
             if not self._keep(run, event.frame, masks):
                 return
             yield replace(event, done=done + event.done, total=total)
-
-    def _answer(
-        self, annotation: Annotation, frame: int, object_ids: Iterable[ObjectId]
-    ) -> tuple[dict[ObjectId, Prediction], dict[ObjectId, StoredMask]]:
-        """Return the predictions of a frame's prompts, and those that are new as masks."""
-        answers: dict[ObjectId, Prediction] = {}
-        drafts: dict[ObjectId, Draft] = {}
-        queries = []
-        for object_id in object_ids:
-            prompt = annotation.book.get(object_id, frame)
-            if prompt is None or annotation.awaits_tracking(object_id, frame):
-                continue
-            draft, mask = annotation.draft(object_id, frame), annotation.mask(object_id, frame)
-            if draft is not None:
-                drafts[object_id] = draft
-                queries.append(query_of(annotation, prompt, draft, self._recollection))
-            elif mask is not None:
-                answers[object_id] = self._recollection.prediction(mask)
-        if not queries:
-            return answers, {}
-        predictions = self.tracker.segment(self.frames, frame, queries)
-        masks = {
-            object_id: self._recollection.store(prediction, draft.direction)
-            for (object_id, draft), prediction in zip(drafts.items(), predictions, strict=True)
-        }
-        answers.update(zip(drafts, predictions, strict=True))
-        return answers, masks
 
     def _keep(self, run: _Run, frame: int, masks: Mapping[ObjectId, StoredMask]) -> bool:
         """Store what a propagation made, all in one undo step; False where it was ended."""
