@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from napari_surgisam.cli import demo, models, propagate
+from napari_surgisam.cli import demo, models, pretrain, propagate
 
 app = typer.Typer(
     name="surgisam",
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(propagate.propagate)
+app.command()(pretrain.pretrain)
 app.add_typer(models.app, name="models")
 
 WELCOME = """\

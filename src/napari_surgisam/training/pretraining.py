@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -52,7 +52,7 @@ def pretrain(
     device: str = "cpu",
     precision: torch.dtype = torch.bfloat16,
     resume: bool = False,
-) -> Iterator[StepTrained]:
+) -> Generator[StepTrained, None, None]:
     """Train the compact network from scratch; a job. See `fit` for the files it writes."""
     options, config = options or PretrainOptions(), config or CompactConfig()
     torch.manual_seed(options.seed)

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def fit(
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
     seed: int = 0,
-) -> Iterator[StepTrained]:
+) -> Generator[StepTrained, None, None]:
     """Train until the step or the time is reached; a job.
 
     Next to `out` (averaged weights, float16, with `metadata`) lie `.state.pt`, from which
