@@ -315,7 +315,7 @@ def _open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
     movies = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
     if not movies:
         container.close()
-        raise DataError(f"{path} holds no moving picture (perhaps sound alone).")
+        raise DataError(f"{path} holds no moving picture: it is empty, or sound alone.")
     stream = movies[0]
     if stream.codec_context is None:
         container.close()

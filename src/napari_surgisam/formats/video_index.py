@@ -143,7 +143,9 @@ def build_index(
     times = [entries[p].pts for p in shown]
     guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
     if guessed or None in times or len(set(times)) < len(times):
-        order = learn()
+        order = [packet for packet in learn() if packet < len(entries)]
+        if truncated:
+            order = order[: len(entries) - _reordering(order)]
     else:
         order = sorted(shown, key=lambda p: entries[p].pts or 0)
         if truncated:
@@ -188,6 +190,14 @@ def _gapless(entries: Sequence[PacketEntry], order: Sequence[int]) -> int:
         if (this.pts or 0) > max(complete, end):
             return frame
     return len(order)
+
+
+def _reordering(order: Sequence[int]) -> int:
+    """Return by how many places a frame is shown earlier than decoded, at most.
+
+    So far before a cut the pictures are complete.
+    """
+    return max((packet - frame for frame, packet in enumerate(order)), default=0)
 
 
 def _unique(key: Callable[[PacketEntry], Any], packets: Sequence[PacketEntry]) -> dict[Any, int]:
