@@ -34,13 +34,13 @@ def demo(
     from napari_surgisam.metrics.masks import dsc
     from napari_surgisam.resources import sample_data
 
-    _make_folder(out)
     samples = sample_data()
     frames = open_source(samples / "clip.mp4")
     book = read_prompts([samples / "clip_prompts.csv"], frames)
     truth = read_labels(samples / "clip_labels.tif")
     started = perf_counter()
     network = load_network(EMBEDDED)
+    _make_folder(out)
     labels_file = out / LABELS
     with kept_on_failure(create_labels(labels_file, frames, max(book.object_ids), True)) as writer:
         write_masks(frames, book, Plan("first-n"), network, writer, quiet=quiet)
