@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 RGBA = tuple[float, float, float, float]
 
+OWNER = "surgisam_image"
+"""Key of our layers' metadata: the name of the image that they belong to."""
+
+LEDGER = "surgisam_ledger"
+"""Key of a Labels layer's metadata: what we wrote there, and what a person painted."""
+
 VOLUME_REDRAW_SECONDS = 1.0
 """Shortest time between two redraws of a whole volume (3D, or a view across the frames)."""
 
@@ -96,7 +102,7 @@ def add_points_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: s
         feature_defaults={"object_id": 1, "polarity": "positive"},
         size=max(4.0, max(grid.size) / 60) * max(grid.factors),
         border_width=0.25,
-        metadata={"surgisam_image": image.name},
+        metadata={OWNER: image.name},
         **_placement(image),
     )
 
@@ -111,7 +117,7 @@ def add_shapes_layer(viewer: ViewerModel, image: Image, name: str) -> Shapes:
         feature_defaults={"object_id": 1},
         face_color="transparent",
         edge_width=max(1.0, max(image.data.shape[-2:]) / 300) if not image.multiscale else 2,
-        metadata={"surgisam_image": image.name},
+        metadata={OWNER: image.name},
         **_placement(image),
     )
 
@@ -133,7 +139,7 @@ def add_labels_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: s
         label_store(grid.shape, grid.plane),
         name=name,
         opacity=0.7,
-        metadata={"surgisam_image": image.name},
+        metadata={OWNER: image.name},
         **placement,
     )
 
@@ -168,11 +174,11 @@ def _placement(image: Image) -> dict[str, Any]:
     }
 
 
-def drop_last(points: Points) -> None:
-    """Take the last point out again, silently."""
+def drop_last(points: Points, count: int) -> None:
+    """Take the last points out again, silently."""
+    length = len(points.data)
     with points.events.data.blocker(), points.events.features.blocker():
-        points.selected_data = {len(points.data) - 1}
-        points.remove_selected()
+        points.remove(list(range(max(length - count, 0), length)))
 
 
 def colour_labels(labels: Labels, colours: Mapping[int, RGBA]) -> None:
@@ -180,7 +186,9 @@ def colour_labels(labels: Labels, colours: Mapping[int, RGBA]) -> None:
     from napari.utils.colormaps import DirectLabelColormap
 
     grey, clear = (0.6, 0.6, 0.6, 0.8), (0.0, 0.0, 0.0, 0.0)
-    labels.colormap = DirectLabelColormap(color_dict={None: grey, 0: clear, **colours})
+    chosen: dict[int | None, RGBA] = {int(k): colour for k, colour in colours.items()}
+    chosen |= {None: grey, 0: clear}
+    labels.colormap = DirectLabelColormap(color_dict=chosen)
 
 
 class LabelsWriter:
@@ -197,7 +205,7 @@ class LabelsWriter:
 
     def __init__(self, viewer: ViewerModel, layer: Labels, image: Image, grid: FrameGrid) -> None:
         self.viewer, self.layer, self.image, self.grid = viewer, layer, image, grid
-        self.ledger = PaintLedger()
+        self.ledger: PaintLedger = layer.metadata.setdefault(LEDGER, PaintLedger())
         self._watched: tuple[int, NDArray[Any]] | None = None
         self._redrawn = -inf
 

@@ -10,6 +10,7 @@ from napari_surgisam.plugin.object_table import ObjectRow
 
 if TYPE_CHECKING:
     from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.engine.session import Session
 
 RGBA = tuple[float, float, float, float]
 
@@ -74,23 +75,17 @@ class Objects:
         later = [i for i in ids if self.selected is not None and i > self.selected]
         return later[0] if later else ids[0]
 
-    def rows(self, annotation: Annotation | None, length: int) -> list[ObjectRow]:
-        """Describe every object.
-
-        Parameters
-        ----------
-        annotation : Annotation or None
-            Prompts and masks of this moment, where there is a session yet.
-        length : int
-            Number of frames in the source.
-        """
+    def rows(self, session: Session | None) -> list[ObjectRow]:
+        """Describe every object, and how far it is where there is a session yet."""
         return [
             ObjectRow(
                 object_id=object_id,
                 name=self.names[object_id],
                 colour=colour_of(object_id),
                 visible=object_id not in self.hidden,
-                **_progress(annotation, object_id, length),
+                prompts="" if session is None else _prompts(session, object_id),
+                frames="" if session is None else _frames(session, object_id),
+                stale=session is not None and bool(session.stale(object_id)),
             )
             for object_id in sorted(self.names)
         ]
@@ -137,25 +132,20 @@ def _runs(frames: Iterable[int]) -> list[range]:
     return runs
 
 
-def _progress(annotation: Annotation | None, object_id: ObjectId, length: int) -> dict[str, str]:
-    if annotation is None:
-        return {}
-    prompts = [p for p in annotation.book if p.object_id == object_id]
+def _prompts(session: Session, object_id: ObjectId) -> str:
+    prompts = [p for p in session.book if p.object_id == object_id]
     clicks = sum(len(p.points) for p in prompts if isinstance(p, Prompt))
     boxes = sum(p.box is not None for p in prompts if isinstance(p, Prompt))
     masks = sum(isinstance(p, MaskPrompt) for p in prompts)
-    counts = ((clicks, "click"), (boxes, "box"), (masks, "mask"))
-    said = [f"{n} {word}{_plural(n, word)}" for n, word in counts if n]
-    masklet = annotation.masklets.get(object_id)
-    done = 0 if masklet is None else len(masklet)
-    stale = _runs(annotation.stale_frames(object_id))
-    frames = f"{done:,} ✓" if done == length else f"{done:,} of {length:,}" if done else ""
-    row = {"prompts": ", ".join(said), "frames": frames}
+    counts = ((clicks, "click", "clicks"), (boxes, "box", "boxes"), (masks, "mask", "masks"))
+    return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in counts if n)
+
+
+def _frames(session: Session, object_id: ObjectId) -> str:
+    stale = session.stale(object_id)
     if stale:
-        first, last = stale[0].start, stale[-1].stop - 1
-        row["frames"] = f"stale {first}–{last}" if last > first else f"stale {first}"
-    return {**row, "stale": bool(stale)}  # type: ignore[dict-item]
-
-
-def _plural(count: int, word: str) -> str:
-    return "" if count == 1 else "es" if word == "box" else "s"
+        first, last = stale[0].start, (stale[-1].stop or len(session.frames)) - 1
+        return f"stale {first}–{last}" if last > first else f"stale {first}"
+    masklet, length = session.masklets.get(object_id), len(session.frames)
+    done = 0 if masklet is None else len(masklet)
+    return f"{done:,} ✓" if done == length else f"{done:,} of {length:,}" if done else ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_surgisam.data.prompts import AnyPrompt, ObjectId, Prompt, check_prompt
+from napari_surgisam.data.prompts import AnyPrompt, Prompt, check_prompt
 from napari_surgisam.errors import PromptError
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.layer_reading import (
@@ -18,6 +18,7 @@ from napari_surgisam.plugin.layer_reading import (
     read_points,
 )
 from napari_surgisam.plugin.layers import (
+    OWNER,
     add_points_layer,
     add_shapes_layer,
     drop_last,
@@ -72,6 +73,11 @@ class PromptLayers(QObject):
             self.select()
         return self.shapes
 
+    def forget_boxes(self) -> None:
+        """Go on without a layer of boxes, which the user has deleted."""
+        self.shapes = None
+        self._settle.start(0)
+
     def select(self) -> None:
         """Let the next click belong to the selected object, with the current polarity."""
         object_id = int(self.objects.selected or 1)
@@ -121,7 +127,7 @@ class PromptLayers(QObject):
         """Return a layer of clicks that the user has: with our features and our axes."""
         for layer in self.viewer.layers:
             if is_click_layer(layer) and layer.ndim == self.image.ndim:
-                owner = layer.metadata.get("surgisam_image", self.image.name)
+                owner = layer.metadata.get(OWNER, self.image.name)
                 if owner == self.image.name:
                     return layer
         return None
@@ -138,7 +144,8 @@ class PromptLayers(QObject):
         if action not in ("added", "changed", "removed"):
             return
         if action == "added" and event.source is self.points and (why := self._unusable()):
-            QTimer.singleShot(0, self._drop)
+            count = len(event.data_indices)
+            QTimer.singleShot(0, lambda: drop_last(self.points, count))
             self.refused.emit(why)
             return
         self._settle.start(0)
@@ -156,9 +163,6 @@ class PromptLayers(QObject):
         except PromptError as error:
             return f"{error} The click was taken away."
         return ""
-
-    def _drop(self) -> None:
-        drop_last(self.points)
 
     def _press(self, layer: Points, event: Any) -> None:
         if str(layer.mode) != "add":

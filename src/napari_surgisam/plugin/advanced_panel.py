@@ -1,0 +1,150 @@
+"""What most people never touch, folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_surgisam.plugin.grid import NO_AXIS
+from napari_surgisam.plugin.layer_reading import WindowChoice
+
+MAX_CONDITIONING = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the image is read and the model run.
+
+    Parameters
+    ----------
+    axis : int or None
+        Axis of the layer along which frames follow; None chooses by itself.
+    level : int
+        Resolution of a multiscale image, 0 the finest.
+    window : "shown", "auto" or (low, high)
+        Values that become black and white.
+    image_size : int or None
+        Side of the square that frames are resized to; None is the model's own.
+    device, precision : str
+    max_conditioning : int
+        Prompted frames that are attended to at most.
+    """
+
+    axis: int | None = None
+    level: int = 0
+    window: WindowChoice = "shown"
+    image_size: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    max_conditioning: int = MAX_CONDITIONING
+
+
+class AdvancedPanel(QWidget):
+    """Edits `Settings`; collapsed."""
+
+    value_changed = Signal(object)  # Settings
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._axis = _combo([("chosen by itself", None)], "Which slider plays the part of time")
+        self._level = _combo([("0, the finest", 0)], "Resolution of a multiscale image")
+        self._window = _combo(
+            [("as the layer shows it", "shown"), ("automatic", "auto")],
+            "Which values become black and white, for all frames alike",
+        )
+        sizes = [("the model's own", None), *((f"{n} px", n) for n in (256, 384, 512, 768, 1024))]
+        self._size = _combo(sizes, "Frames are resized to such a square: smaller is faster")
+        self._device = _combo([("automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"),
+                               ("Apple GPU", "mps")], "Where to compute")  # fmt: skip
+        self._precision = _combo(
+            [("automatic", "auto"), ("bfloat16", "bfloat16"), ("float32", "float32")],
+            "bfloat16 is faster where the hardware has it",
+        )
+        self._prompted = QSpinBox()
+        self._prompted.setRange(1, 64)
+        self._prompted.setValue(MAX_CONDITIONING)
+        self._prompted.setToolTip("How many prompted frames, the nearest, each frame looks back to")
+        form = QFormLayout()
+        for label, widget in (
+            ("Frames along", self._axis),
+            ("Resolution", self._level),
+            ("Window", self._window),
+            ("Image size", self._size),
+            ("Memory", self._prompted),
+            ("Device", self._device),
+            ("Precision", self._precision),
+        ):
+            form.addRow(label, widget)
+        inside = QWidget()
+        inside.setLayout(form)
+        self.fold = QCollapsible("Advanced")
+        self.fold.addWidget(inside)
+        self.fold.collapse(animate=False)
+        self._prompted.setSuffix(" prompted frames")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.fold)
+        for combo in (self._axis, self._level, self._window, self._size, self._device,
+                      self._precision):  # fmt: skip
+            combo.currentIndexChanged.connect(self._emit)
+        self._prompted.editingFinished.connect(self._emit)
+        self._last = self.value()
+
+    def value(self) -> Settings:
+        """Return the settings."""
+        return Settings(
+            axis=self._axis.currentData(),
+            level=self._level.currentData() or 0,
+            window=self._window.currentData(),
+            image_size=self._size.currentData(),
+            device=self._device.currentData(),
+            precision=self._precision.currentData(),
+            max_conditioning=self._prompted.value(),
+        )
+
+    def set_image_size(self, size: int | None) -> None:
+        """Choose the side of the square that frames are resized to."""
+        self._size.setCurrentIndex(max(self._size.findData(size), 0))
+
+    def offer(self, axes: Sequence[tuple[str, int]], levels: int) -> None:
+        """Offer the axes and resolutions of another image; nothing is announced.
+
+        Parameters
+        ----------
+        axes : sequence of (str, int)
+            Name and number of the axes along which frames may follow.
+        levels : int
+            Resolutions of a multiscale image, 1 for others.
+        """
+        entries = [("chosen by itself", None), *axes, ("none: one picture", NO_AXIS)]
+        with QSignalBlocker(self._axis), QSignalBlocker(self._level):
+            _fill(self._axis, entries)
+            _fill(self._level, [(f"{n}{', the finest' if n == 0 else ''}", n)
+                                for n in range(levels)])  # fmt: skip
+        self._axis.setEnabled(len(axes) > 0)
+        self._level.setEnabled(levels > 1)
+        self._last = self.value()
+
+    def _emit(self) -> None:
+        value = self.value()
+        if value != self._last:
+            self._last = value
+            self.value_changed.emit(value)
+
+
+def _combo(entries: Sequence[tuple[str, Any]], tip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setToolTip(tip)
+    _fill(combo, entries)
+    return combo
+
+
+def _fill(combo: QComboBox, entries: Sequence[tuple[str, Any]]) -> None:
+    combo.clear()
+    for label, data in entries:
+        combo.addItem(label, data)

@@ -1,0 +1,52 @@
+"""The keys that work while one of our layers is active; napari's own stay elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+KEYS: tuple[tuple[str, str, str], ...] = (
+    ("Tab", "next_object", "next object"),
+    ("A", "add_object", "add an object"),
+    ("T", "toggle_polarity", "switch between “this” and “not this” (or hold Alt and click)"),
+    ("B", "draw_box", "draw a box around the object"),
+    ("P", "propagate", "propagate"),
+    ("Escape", "cancel", "cancel, keeping what is done"),
+    ("N", "next_doubtful", "next doubtful frame"),
+    ("Control-Z", "undo", "undo the last click, stroke or propagation"),
+    ("Control-Shift-Z", "redo", "redo"),
+)
+"""Key, action, and what the action does in words."""
+
+Action = Callable[[], object]
+
+
+def bind_keys(layers: Iterable[Any], actions: Mapping[str, Action]) -> None:
+    """Bind the actions to their keys on some layers, in place of what they meant there."""
+    for layer in layers:
+        for key, name, _ in KEYS:
+            layer.bind_key(key, _ignoring_layer(actions[name]), overwrite=True)
+
+
+def unbind_keys(layers: Iterable[Any]) -> None:
+    """Give the keys of some layers back."""
+    for layer in layers:
+        for key, _, _ in KEYS:
+            layer.bind_key(key, None, overwrite=True)
+
+
+def help_text() -> str:
+    """Return the keys and what they do, as HTML."""
+    rows = "".join(
+        f"<tr><td><b>{key.replace('Control', 'Ctrl').replace('Escape', 'Esc')}</b></td>"
+        f"<td>&nbsp;{what}</td></tr>"
+        for key, _, what in KEYS
+    )
+    return f"While a layer of clicks, boxes or masks is active:<table>{rows}</table>"
+
+
+def _ignoring_layer(action: Action) -> Callable[[Any], None]:
+    def pressed(_layer: Any) -> None:
+        action()
+
+    return pressed

@@ -1,0 +1,337 @@
+"""A session wired to the layers of one image, and to the thread that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
+from napari_surgisam.errors import PromptError, SurgisamError
+from napari_surgisam.plugin import session_jobs
+from napari_surgisam.plugin.layer_reading import Key, layer_frames, shown_frame
+from napari_surgisam.plugin.layers import LabelsWriter
+from napari_surgisam.plugin.runner import JobThread, RunningJob
+from napari_surgisam.plugin.session_jobs import FramePainted, SessionOpened
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+    from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.engine.embeddings import EmbeddingCache
+    from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.engine.session import Session
+    from napari_surgisam.plugin.advanced_panel import Settings
+    from napari_surgisam.plugin.grid import FrameGrid
+
+REST_MILLISECONDS = 150
+"""How long the slider rests before the frame that it shows is embedded."""
+
+
+class LiveSession(QObject):
+    """Prompts in, masks into the Labels layer, without the window waiting for either.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    image : Image
+    grid : FrameGrid
+    labels : Labels
+    thread : JobThread
+        Shared with the sessions before it, so that PyTorch's threads stay warm.
+    cache : callable
+        Returns the cache of embeddings, which outlives the session too.
+    """
+
+    opened = Signal()
+    painted = Signal(int)  # frame
+    edited = Signal()  # prompts or masks changed
+    failed = Signal(object)  # SurgisamError
+    progressed = Signal(object)  # FramePainted
+    propagating = Signal(bool)
+    finished = Signal(int, bool)  # frames done, cancelled
+    ready_changed = Signal(str)  # "waiting", "embedding", "ready"
+    blocked = Signal(int, object)  # frame, labels that a person painted and that stay
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        grid: FrameGrid,
+        labels: Labels,
+        thread: JobThread,
+        cache: Callable[[], EmbeddingCache],
+    ) -> None:
+        super().__init__()
+        self.viewer, self.image, self.grid = viewer, image, grid
+        self.writer = LabelsWriter(viewer, labels, image, grid)
+        self.session: Session | None = None
+        self._thread, self._cache = thread, cache
+        self._given: dict[Key, Prompt] = {}
+        self._wanted: dict[Key, Prompt] = {}
+        self._loading: RunningJob | None = None
+        self._propagation: RunningJob | None = None
+        self._embedding: RunningJob | None = None
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.timeout.connect(self._embed_shown)
+        viewer.dims.events.point.connect(self._on_moved)
+        self.writer.watch()
+
+    # -- what there is
+
+    @property
+    def annotation(self) -> Annotation | None:
+        """Prompts and masks of this moment, or None before the model is loaded."""
+        return None if self.session is None else self.session.annotation
+
+    @property
+    def is_propagating(self) -> bool:
+        """Whether a propagation waits or runs."""
+        return self._propagation is not None
+
+    @property
+    def frame(self) -> int | None:
+        """The frame on screen, or None where another plane is shown."""
+        return shown_frame(self.viewer, self.image, self.grid)
+
+    # -- what is asked
+
+    def open(self, model: str, settings: Settings) -> None:
+        """Load a model in the background; prompts and visible masks carry over."""
+        self.cancel()
+        if self._loading is not None:
+            self._loading.cancel()
+        self.ready_changed.emit("waiting")
+        self._loading = self._thread.run(
+            session_jobs.open_session(
+                model,
+                settings,
+                lambda: layer_frames(self.image, self.grid, settings.window),
+                self._cache,
+                self.session,
+                self.frame or 0,
+            ),
+            on_event=self._on_opened,
+            on_error=self.failed.emit,
+        )
+
+    def set_prompts(self, prompts: Mapping[Key, Prompt]) -> None:
+        """Take what the layers say; frames that changed are segmented at once.
+
+        One more point refines the mask that is shown; anything else asks anew. During a
+        propagation that stops it, and what it has done is kept.
+        """
+        self._wanted = dict(prompts)
+        session = self.session
+        if session is None:
+            return
+        changed = sorted(
+            key
+            for key in {*self._given, *self._wanted}
+            if self._given.get(key) != self._wanted.get(key)
+        )
+        if not changed:
+            return
+        try:
+            session_jobs.enter_prompts(session, self._given, self._wanted, changed)
+        except PromptError as error:
+            self.failed.emit(error)
+            return
+        self._given = self._wanted
+        self.cancel()
+        self._answer({frame for _, frame in changed})
+
+    def use_painted(self, frame: int, object_ids: Iterable[int]) -> None:
+        """Make a frame's labels, as they are in the layer, prompts of their objects."""
+        if self.session is None:
+            return
+        labels = self.writer.read(frame)
+        prompts = [MaskPrompt(ObjectId(i), frame, labels == i) for i in sorted(object_ids)]
+        try:
+            self.session.set_prompts(prompts)
+        except SurgisamError as error:
+            self.failed.emit(error)
+            return
+        self.cancel()
+        self._answer({frame})
+
+    def overwrite_painted(self, frame: int) -> None:
+        """Show the model's masks on a frame that a person painted."""
+        self.writer.ledger.release(frame, self.writer.read(frame))
+        self._paint([frame])
+
+    def propagate(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> None:
+        """Carry the prompts through the frames of a plan."""
+        if self.session is None or self.is_propagating:
+            return
+        chosen = None if object_ids is None else tuple(object_ids)
+        self._propagation = self._thread.run(
+            session_jobs.propagate(self.session, plan, chosen),
+            on_event=self._on_step,
+            on_error=self.failed.emit,
+            on_end=self._on_propagated,
+        )
+        self._done = 0
+        self.propagating.emit(True)
+
+    def cancel(self) -> None:
+        """Stop the propagation at its next frame; what it has done is kept."""
+        if self._propagation is not None:
+            self._propagation.cancel()
+
+    def remove_object(self, object_id: ObjectId) -> None:
+        """Remove an object's prompts and masks."""
+        if self.session is None:
+            return
+        before = self.session.annotation
+        self._given = {key: p for key, p in self._given.items() if key[0] != object_id}
+        self._wanted = dict(self._given)
+        self.session.remove_object(object_id)
+        self._repaint(before)
+
+    def undo(self) -> bool:
+        """Take back the last step, a whole propagation for instance."""
+        return self._travel(lambda session: session.undo())
+
+    def redo(self) -> bool:
+        """Take back the last undo."""
+        return self._travel(lambda session: session.redo())
+
+    def pause(self) -> None:
+        """Leave the sliders alone for a while: another image is being worked on."""
+        self.cancel()
+        self._rest.stop()
+        self.viewer.dims.events.point.disconnect(self._on_moved)
+
+    def resume(self) -> None:
+        """Follow the sliders again."""
+        self.viewer.dims.events.point.connect(self._on_moved)
+        self._on_moved()
+
+    def close(self) -> None:
+        """End what runs, and stop listening; the layers stay."""
+        self.cancel()
+        for job in (self._loading, self._embedding):
+            if job is not None:
+                job.cancel()
+        self._rest.stop()
+        self.viewer.dims.events.point.disconnect(self._on_moved)
+        self.blockSignals(True)
+        self.session = None
+
+    # -- what comes back, in the thread of the window
+
+    def _on_opened(self, event: SessionOpened) -> None:
+        self.session = event.session
+        book = event.session.book
+        self._given = {key: p for key, p in book.entries.items() if isinstance(p, Prompt)}
+        self.opened.emit()
+        if self._wanted != self._given:
+            self.set_prompts(self._wanted)
+        elif self.frame is not None and any(f == self.frame for _, f in book.entries):
+            self._answer({self.frame})
+        self._embed_shown()
+        self.edited.emit()
+
+    def _on_step(self, event: FramePainted) -> None:
+        self._done = event.done
+        self._on_painted(event)
+        self.progressed.emit(event)
+
+    def _on_painted(self, event: FramePainted) -> None:
+        self.writer.write(event.frame, event.labels)
+        self.painted.emit(event.frame)
+
+    def _on_propagated(self) -> None:
+        running, self._propagation = self._propagation, None
+        self.propagating.emit(False)
+        self.edited.emit()
+        self.finished.emit(self._done, running is not None and running.cancelled)
+        self._on_moved()
+
+    def _on_moved(self, event: Any = None) -> None:
+        self.writer.watch()
+        session, frame = self.session, self.frame
+        if session is None or frame is None:
+            self.ready_changed.emit("waiting")
+            return
+        known = session.tracker.embedding_key(session.frames, frame) in session.tracker.cache
+        self.ready_changed.emit("ready" if known else "waiting")
+        if not known:
+            self._rest.start(REST_MILLISECONDS)
+
+    def _embed_shown(self) -> None:
+        session, frame = self.session, self.frame
+        if session is None or frame is None or self.is_propagating:
+            return
+        if self._embedding is not None and self._embedding.running:
+            self._rest.start(REST_MILLISECONDS)
+            return
+        if session.tracker.embedding_key(session.frames, frame) in session.tracker.cache:
+            self.ready_changed.emit("ready")
+            return
+        self.ready_changed.emit("embedding")
+        self._embedding = self._thread.run(
+            session_jobs.embed_frame(session, frame),
+            on_error=self.failed.emit,
+            on_end=self._on_moved,
+        )
+
+    # -- steps of several methods
+
+    def _answer(self, frames: set[int]) -> None:
+        session = self.session
+        if session is None:
+            return
+        ordered = sorted(frames, key=lambda f: (f != self.frame, f))
+        self._thread.run(
+            session_jobs.segment_frames(session, ordered),
+            on_event=self._on_answered,
+            on_error=self.failed.emit,
+            on_end=self._on_settled,
+        )
+        self.edited.emit()
+
+    def _on_answered(self, event: FramePainted) -> None:
+        self._on_painted(event)
+        asked = {o for o, frame in self._given if frame == event.frame}
+        kept = self.writer.ledger.painted.get(event.frame, frozenset()) & asked
+        if kept:
+            self.blocked.emit(event.frame, frozenset(kept))
+
+    def _on_settled(self) -> None:
+        self.edited.emit()
+        self._on_moved()
+
+    def _paint(self, frames: Iterable[int]) -> None:
+        session = self.session
+        ordered = sorted(frames, key=lambda f: (f != self.frame, f))
+        if session is not None and ordered:
+            self._thread.run(
+                session_jobs.paint_frames(session, ordered),
+                on_event=self._on_painted,
+                on_error=self.failed.emit,
+                on_end=self.writer.redraw,
+            )
+
+    def _travel(self, step: Callable[[Session], bool]) -> bool:
+        session = self.session
+        if session is None:
+            return False
+        before = session.annotation
+        self.cancel()
+        if not step(session):
+            return False
+        entries = session.book.entries
+        self._given = {key: p for key, p in entries.items() if isinstance(p, Prompt)}
+        self._wanted = dict(self._given)
+        self._repaint(before)
+        return True
+
+    def _repaint(self, before: Annotation) -> None:
+        if self.session is not None:
+            self._paint(session_jobs.changed_frames(before, self.session.annotation))
+        self.edited.emit()

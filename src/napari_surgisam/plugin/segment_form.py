@@ -1,0 +1,103 @@
+"""What the dock widget *Segment* looks like; it knows nothing of images and models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_surgisam.plugin.advanced_panel import AdvancedPanel
+from napari_surgisam.plugin.keys import help_text
+from napari_surgisam.plugin.message_line import Message, MessageLine
+from napari_surgisam.plugin.model_chooser import ModelChooser
+from napari_surgisam.plugin.object_table import ObjectRow, ObjectTable
+from napari_surgisam.plugin.plan_widget import PlanWidget
+from napari_surgisam.plugin.progress_row import ProgressRow
+
+DOTS = {
+    "ready": ("#4caf50", "Ready: a click on this frame is answered at once."),
+    "embedding": ("#f2b84b", "Getting this frame ready …"),
+    "waiting": ("#808080", "This frame is not ready yet; a click takes a little longer."),
+}
+
+
+class SegmentForm(QWidget):
+    """The small widgets of *Segment*, laid out."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.image_box, self.masks_box = QComboBox(), QComboBox()
+        for box in (self.image_box, self.masks_box):
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(12)
+        self.axis_label = QLabel()
+        self.models = ModelChooser()
+        self.table = ObjectTable()
+        self.plan = PlanWidget()
+        self.propagate_button = QPushButton("Propagate")
+        self.selected_button = QPushButton("only this object")
+        self.progress = ProgressRow()
+        self.line = MessageLine()
+        self.advanced = AdvancedPanel()
+        self.dot = QLabel("●")
+        self.help_button = QToolButton()
+        self.help_button.setText("?")
+        self.help_button.setToolTip(help_text())
+
+        form = QFormLayout()
+        form.addRow("Image", self.image_box)
+        form.addRow("", self.axis_label)
+        form.addRow("Model", self.models)
+        form.addRow("Masks", self.masks_box)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.dot)
+        buttons.addWidget(self.propagate_button, stretch=2)
+        buttons.addWidget(self.selected_button, stretch=1)
+        buttons.addWidget(self.help_button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.table, stretch=1)
+        layout.addWidget(self.plan)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.line)
+        layout.addWidget(self.advanced)
+        self.show_ready("waiting")
+        self.help_button.clicked.connect(
+            lambda _=False: self.line.show_message(Message(help_text()))
+        )
+
+    def show_ready(self, state: str) -> None:
+        """Colour the dot: "waiting", "embedding" or "ready"."""
+        colour, tip = DOTS[state]
+        self.dot.setStyleSheet(f"color: {colour};")
+        self.dot.setToolTip(tip)
+
+    def show_objects(self, rows: Sequence[ObjectRow], selected: int | None, why_not: str) -> None:
+        """Show the objects, and whether they can be propagated.
+
+        Parameters
+        ----------
+        rows : sequence of ObjectRow
+        selected : int or None
+        why_not : str
+            Why they cannot; empty where they can.
+        """
+        self.table.set_rows(rows, selected)
+        self.table.setEnabled(bool(rows))
+        self.propagate_button.setEnabled(not why_not)
+        self.propagate_button.setToolTip(why_not or "Carry the clicks through the frames (P)")
+        row = next((r for r in rows if r.object_id == selected), None)
+        self.selected_button.setText(f"only {row.name}" if row else "only this object")
+        self.selected_button.setEnabled(not why_not and bool(row and row.prompts))

@@ -1,0 +1,342 @@
+"""The dock widget *Segment*: click on an object, press Propagate, get its masks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker
+
+from napari_surgisam.errors import JobError, ModelError, SurgisamError
+from napari_surgisam.jobs import Event
+from napari_surgisam.plugin.advanced_panel import Settings
+from napari_surgisam.plugin.message_line import Message
+from napari_surgisam.plugin.model_downloads import ModelDownloads
+from napari_surgisam.plugin.runner import JobThread
+from napari_surgisam.plugin.segment_form import SegmentForm
+from napari_surgisam.plugin.session_jobs import FramePainted
+from napari_surgisam.plugin.workbench import Workbench
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+    from napari_surgisam.engine.embeddings import EmbeddingCache
+
+NO_IMAGE = (
+    "Open a video, a scan or a picture: File > Open, or File > Open Sample > SurgiSAM > clip."
+)
+SMALLER = 256  # pixels: what "use smaller images" means
+
+
+class _Backstage:
+    """What must end when the window closes, even where Qt deletes the widget first."""
+
+    def __init__(self) -> None:
+        self.thread = JobThread()
+        self.download_thread = JobThread()
+        self.benches: dict[Image, Workbench] = {}
+        self._cache: EmbeddingCache | None = None
+
+    def cache(self) -> EmbeddingCache:
+        if self._cache is None:
+            from napari_surgisam.engine.embeddings import EmbeddingCache
+
+            self._cache = EmbeddingCache()
+        return self._cache
+
+    def close(self, *_: object) -> None:
+        self.thread.close()
+        self.download_thread.close()
+        for bench in self.benches.values():
+            bench.close()
+        self.benches.clear()
+
+
+class SegmentWidget(SegmentForm):
+    """Segment objects in a video, a scan or a picture with a few clicks.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.bench: Workbench | None = None
+        self._stage = _Backstage()
+        self.destroyed.connect(self._stage.close)
+        self.downloads = ModelDownloads(self._stage.download_thread)
+        self._connect()
+        self._list_layers()
+
+    def _connect(self) -> None:
+        layers = self.viewer.layers.events
+        layers.inserted.connect(self._list_layers)
+        layers.removed.connect(self._list_layers)
+        self.image_box.currentIndexChanged.connect(lambda _: self._choose())
+        self.masks_box.currentIndexChanged.connect(lambda _: self._reopen())
+        self.models.value_changed.connect(lambda _: self._load())
+        self.models.fetch_requested.connect(self.downloads.fetch)
+        self.models.import_requested.connect(self.downloads.import_file)
+        self.downloads.began.connect(self.progress.begin)
+        self.downloads.progressed.connect(self._on_download)
+        self.downloads.ended.connect(self.progress.end)
+        self.downloads.arrived.connect(self._on_model)
+        self.downloads.failed.connect(self._fail)
+        self.models.failed.connect(self._fail)
+        self.advanced.value_changed.connect(self._on_settings)
+        self.table.selected.connect(lambda i: self._bench(Workbench.select, i))
+        self.table.added.connect(lambda: self._bench(Workbench.add_object))
+        self.table.deleted.connect(lambda i: self._bench(Workbench.delete_object, i))
+        self.table.renamed.connect(lambda i, name: self._bench(Workbench.rename, i, name))
+        self.table.jumped.connect(lambda i: self._bench(Workbench.jump, i))
+        self.table.shown.connect(lambda i, on: self._bench(Workbench.show_object, i, on))
+        self.propagate_button.clicked.connect(lambda _=False: self.propagate())
+        self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
+        self.progress.cancelled.connect(self.cancel)
+
+    # -- image and masks
+
+    def _list_layers(self, event: Any = None) -> None:
+        """Offer the layers that there are; the image goes on, or the best other is chosen."""
+        from napari.layers import Image
+
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        for image in [i for i in self._stage.benches if i not in images]:
+            self._drop(image)
+        chosen = self.image_box.currentData()
+        active = self.viewer.layers.selection.active
+        if chosen not in images:
+            chosen = active if active in images else images[-1] if images else None
+        with QSignalBlocker(self.image_box):
+            self.image_box.clear()
+            for image in images:
+                self.image_box.addItem(image.name, image)
+            self.image_box.setCurrentIndex(images.index(chosen) if chosen in images else -1)
+        if self.bench is None or self.bench.image is not chosen:
+            self._choose()
+        else:
+            self._list_masks()
+
+    def _list_masks(self) -> None:
+        """Offer the Labels layers that fit the image."""
+        from napari.layers import Labels
+
+        bench = self.bench
+        with QSignalBlocker(self.masks_box):
+            self.masks_box.clear()
+            if bench is None:
+                return
+            for layer in self.viewer.layers:
+                if isinstance(layer, Labels) and tuple(layer.data.shape) == bench.grid.shape:
+                    self.masks_box.addItem(layer.name, layer)
+            self.masks_box.addItem("new layer", None)
+            self.masks_box.setCurrentIndex(max(self.masks_box.findData(bench.labels), 0))
+
+    def _choose(self) -> None:
+        """Go on with the image that is chosen."""
+        image = self.image_box.currentData()
+        if self.bench is not None:
+            self.bench.pause()
+            self.bench = None
+        self.progress.end()
+        if image is None:
+            self.line.show_message(Message(NO_IMAGE))
+        elif image in self._stage.benches:
+            self._take(self._stage.benches[image])
+            self._stage.benches[image].resume()
+        else:
+            self._offer(image)
+            self._open(image, None)
+        self._list_masks()
+        self._renew()
+
+    def _offer(self, image: Image) -> None:
+        shift = self.viewer.dims.ndim - image.ndim
+        shown = {a - shift for a in self.viewer.dims.order[-2:]}
+        names = image.axis_labels
+        sliders = [a for a in range(image.ndim) if a not in shown]
+        levels = len(image.data) if image.multiscale else 1
+        self.advanced.offer([(f"{names[a]} ({image.data.shape[a]:,})", a) for a in sliders]
+                            if not image.multiscale
+                            else [(names[a], a) for a in sliders], levels)  # fmt: skip
+
+    def _open(self, image: Image, labels: Any, *, fresh: bool = False) -> None:
+        """Set an image up: layers, objects, session."""
+        try:
+            bench = Workbench(
+                self.viewer,
+                image,
+                labels,
+                self.advanced.value(),
+                self._stage.thread,
+                self._stage.cache,
+                new_labels=fresh,
+            )
+        except SurgisamError as error:
+            self._fail(error)
+            return
+        self._stage.benches[image] = bench
+        bench.message.connect(partial(self._on_message, bench))
+        bench.rows_changed.connect(partial(self._on_rows, bench))
+        bench.propagate_requested.connect(self.propagate)
+        bench.closed.connect(partial(self._on_closed, image))
+        bench.live.opened.connect(self._renew)
+        bench.live.failed.connect(self._fail)
+        bench.live.progressed.connect(self._on_progress)
+        bench.live.propagating.connect(self._on_propagating)
+        bench.live.ready_changed.connect(self.show_ready)
+        self._take(bench)
+        self._load()
+
+    def _take(self, bench: Workbench) -> None:
+        self.bench = bench
+        length = len(bench.grid)
+        names = bench.image.axis_labels
+        axis = bench.grid.axis
+        name = "one picture" if axis is None else f"{_axis_name(names[axis])}, {length:,} frames"
+        self.axis_label.setText(name)
+        self.plan.span.set_length(length)
+        bench.hint()
+
+    def _reopen(self) -> None:
+        """Go on with other masks, or with other frames of the image."""
+        bench = self.bench
+        if bench is None:
+            return
+        labels = self.masks_box.currentData()
+        image = bench.image
+        self._drop(image)
+        self._open(image, labels, fresh=labels is None)
+        self._list_masks()
+        self._renew()
+
+    def _on_closed(self, image: Image) -> None:
+        """Start again: a layer of the bench has gone, or the image has other pixels."""
+        running = self.bench is not None and self.bench.live.is_propagating
+        self._drop(image)
+        if running:
+            self.line.show_message(
+                Message("The run has ended because one of its layers was deleted.", "note")
+            )
+        if image in self.viewer.layers and self.image_box.currentData() is image:
+            message = self.line.message
+            self._open(image, None)
+            if running:
+                self.line.show_message(message)
+        self._list_layers()
+
+    def _drop(self, image: Image) -> None:
+        bench = self._stage.benches.pop(image, None)
+        if bench is not None:
+            bench.close()
+            if self.bench is bench:
+                self.bench = None
+                self.progress.end()
+
+    # -- model
+
+    def _load(self) -> None:
+        if self.bench is not None:
+            self.line.show_message(Message("Loading the model …"))
+            self.bench.live.open(self.models.value(), self.advanced.value())
+            self._renew()
+
+    def _on_settings(self, settings: Settings) -> None:
+        bench = self.bench
+        if bench is None:
+            return
+        frames_differ = (settings.axis, settings.level) != (
+            bench.settings.axis,
+            bench.settings.level,
+        )
+        if frames_differ:
+            image = bench.image
+            self._drop(image)
+            self._open(image, None)
+            self._list_masks()
+            self._renew()
+        else:
+            bench.settings = settings
+            self._load()
+
+    def _on_download(self, what: str, event: Event) -> None:
+        self.progress.advance(what, event.done, event.total)
+
+    def _on_model(self, name: str) -> None:
+        self.models.refresh()
+        self.models.set_value(name)
+
+    # -- propagating
+
+    def propagate(self, *, only_selected: bool = False) -> None:
+        """Carry the prompts through the frames of the plan."""
+        why = self._why_not()
+        if why:
+            self.line.show_message(Message(why, "note"))
+        elif self.bench is not None:
+            self.bench.propagate(self.plan.value(), only_selected=only_selected)
+
+    def cancel(self) -> None:
+        """Stop what runs; what it has done is kept."""
+        if self.bench is not None and self.bench.live.is_propagating:
+            self.progress.stopping()
+            self.bench.live.cancel()
+        else:
+            self.downloads.cancel()
+
+    def _on_propagating(self, running: bool) -> None:
+        if running:
+            self.progress.begin("Getting ready …")
+        else:
+            self.progress.end()
+        self._renew()
+
+    def _on_progress(self, event: FramePainted) -> None:
+        self.progress.advance(f"frame {event.frame:,}", event.done, event.total)
+
+    def _why_not(self) -> str:
+        """Say why Propagate is off; empty where it is on."""
+        bench = self.bench
+        if bench is None:
+            return NO_IMAGE
+        if bench.session is None:
+            return "The model is still loading."
+        if not len(bench.session.book):
+            return "Click on an object first: there are no prompts yet."
+        return "A propagation is running." if bench.live.is_propagating else ""
+
+    # -- showing
+
+    def _renew(self) -> None:
+        bench = self.bench
+        rows = [] if bench is None else bench.objects.rows(bench.session)
+        selected = None if bench is None else bench.objects.selected
+        self.show_objects(rows, selected, self._why_not())
+
+    def _on_rows(self, bench: Workbench) -> None:
+        if bench is self.bench:
+            self._renew()
+
+    def _on_message(self, bench: Workbench, message: Message) -> None:
+        if bench is self.bench:
+            self.line.show_message(message)
+
+    def _fail(self, error: SurgisamError) -> None:
+        remedies: tuple[tuple[str, Any], ...] = ()
+        if isinstance(error, ModelError):
+            remedies = (("Import file…", self.models.browse),)
+        elif isinstance(error, JobError) and "memory" in str(error):
+            remedies = ((f"Use {SMALLER} px", lambda: self.advanced.set_image_size(SMALLER)),)
+        self.line.show_message(Message(str(error), "error", remedies))
+
+    def _bench(self, action: Any, *arguments: Any) -> None:
+        if self.bench is not None:
+            action(self.bench, *arguments)
+
+
+def _axis_name(label: str) -> str:
+    words = {"t": "time", "z": "depth"}
+    return words.get(label.lower(), label if not label.lstrip("-").isdigit() else "slider")

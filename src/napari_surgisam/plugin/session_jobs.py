@@ -1,0 +1,155 @@
+"""What the dock widget asks a session to do, as jobs: no Qt, no layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.data.prompts import ObjectId, Prompt
+from napari_surgisam.jobs import Event
+from napari_surgisam.plugin.layer_reading import Key
+
+if TYPE_CHECKING:
+    from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.engine.embeddings import EmbeddingCache
+    from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.engine.session import Session
+    from napari_surgisam.plugin.advanced_panel import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Event):
+    """The network is loaded and the session can be used."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramePainted(Event):
+    """The labels of a frame are known.
+
+    Parameters
+    ----------
+    frame : int
+    labels : (H, W) uint16 array
+    """
+
+    frame: int
+    labels: NDArray[np.uint16]
+
+
+def open_session(
+    model: str,
+    settings: Settings,
+    open_frames: Callable[[], FrameSource],
+    cache: Callable[[], EmbeddingCache],
+    before: Session | None,
+    first_frame: int,
+) -> Generator[SessionOpened, None, None]:
+    """Load a model and warm it up.
+
+    Parameters
+    ----------
+    model : str
+    settings : Settings
+    open_frames, cache : callable
+        Called in the job's thread: they may take long.
+    before : Session or None
+        Its prompts carry over, and so do its masks, as stale.
+    first_frame : int
+        The frame to embed, because PyTorch's first call is slow.
+    """
+    from napari_surgisam.engine import models
+    from napari_surgisam.engine.session import Session
+    from napari_surgisam.engine.tracker import Tracker
+
+    network = models.load_network(
+        model,
+        device=settings.device,
+        precision=settings.precision,
+        image_size=settings.image_size,
+    )
+    tracker = Tracker(network, cache=cache(), max_conditioning=settings.max_conditioning)
+    frames = open_frames()
+    annotation = None if before is None else before.annotation.for_another_network()
+    session = Session(frames, tracker, annotation)
+    session.embed(min(first_frame, len(frames) - 1))
+    yield SessionOpened(done=1, total=1, session=session)
+
+
+def embed_frame(session: Session, frame: int) -> Generator[Event, None, None]:
+    """Compute the embedding of a frame, so that a click is answered at once."""
+    session.embed(frame)
+    yield Event(done=1, total=1)
+
+
+def segment_frames(session: Session, frames: list[int]) -> Generator[FramePainted, None, None]:
+    """Answer the prompts on some frames."""
+    for done, frame in enumerate(frames, start=1):
+        session.segment(frame)
+        yield _painted(session, frame, done, len(frames))
+
+
+def paint_frames(session: Session, frames: list[int]) -> Generator[FramePainted, None, None]:
+    """Paint the masks of some frames anew."""
+    for done, frame in enumerate(frames, start=1):
+        yield _painted(session, frame, done, len(frames))
+
+
+def propagate(
+    session: Session, plan: Plan, object_ids: tuple[ObjectId, ...] | None
+) -> Generator[FramePainted, None, None]:
+    """Carry the prompts along a plan, painting each frame."""
+    steps = session.propagate(plan, object_ids)
+    try:
+        for event in steps:
+            yield _painted(session, event.frame, event.done, event.total)
+    finally:
+        steps.close()
+
+
+def changed_frames(before: Annotation, after: Annotation) -> list[int]:
+    """Return the frames on which two annotations show other masks, ascending."""
+    changed: set[int] = set()
+    for object_id in {*before.masklets, *after.masklets}:
+        old, new = before.masklets.get(object_id), after.masklets.get(object_id)
+        if old is new:
+            continue
+        frames = {*(old or ()), *(new or ())}
+        changed.update(f for f in frames if (old and old.get(f)) is not (new and new.get(f)))
+    return sorted(changed)
+
+
+def enter_prompts(
+    session: Session,
+    before: Mapping[Key, Prompt],
+    after: Mapping[Key, Prompt],
+    changed: Iterable[Key],
+) -> None:
+    """Tell a session how prompts changed: a new point refines, other changes ask anew."""
+    anew = []
+    for key in changed:
+        old, new = before.get(key), after.get(key)
+        if new is None:
+            session.remove_prompt(*key)
+        elif _is_refinement(old, new):
+            session.add_point(*key, new.points[-1])
+        else:
+            anew.append(new)
+    if anew:
+        session.set_prompts(anew)
+
+
+def _is_refinement(old: Prompt | None, new: Prompt) -> bool:
+    if old is None:
+        return len(new.points) == 1 and new.box is None
+    return new.box == old.box and new.points[:-1] == old.points
+
+
+def _painted(session: Session, frame: int, done: int, total: int) -> FramePainted:
+    return FramePainted(done=done, total=total, frame=frame, labels=session.labels(frame))

@@ -1,0 +1,406 @@
+"""Everything about segmenting one image that has no widget: layers, objects, session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.errors import PromptError, SurgisamError
+from napari_surgisam.plugin.keys import bind_keys, unbind_keys
+from napari_surgisam.plugin.layer_reading import layer_grid
+from napari_surgisam.plugin.layers import OWNER, add_labels_layer, colour_labels, show_frame
+from napari_surgisam.plugin.live_session import LiveSession
+from napari_surgisam.plugin.message_line import Message
+from napari_surgisam.plugin.objects import Objects, doubtful_places
+from napari_surgisam.plugin.prompt_layers import PromptLayers
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+    from napari_surgisam.engine.embeddings import EmbeddingCache
+    from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.engine.session import Session
+    from napari_surgisam.plugin.advanced_panel import Settings
+    from napari_surgisam.plugin.runner import JobThread
+
+FIRST_STEPS = (
+    "1  Click on the object.\n2  Hold Alt (or press T) for “not this”.\n3  Press Propagate."
+)
+ROWS_MILLISECONDS = 200
+"""How often the table is renewed at most."""
+
+
+class Workbench(QObject):
+    """One image with its clicks, boxes and masks.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    image : Image
+    labels : Labels or None
+        Where the masks go: a layer that the user has, or None for a new one.
+    settings : Settings
+    thread : JobThread
+    cache : callable
+        Returns the cache of embeddings.
+    new_labels : bool
+        Whether to make a new layer of masks even where an earlier one of ours is there.
+
+    Raises
+    ------
+    DataError
+        If the image or the Labels layer cannot be used.
+    """
+
+    rows_changed = Signal()
+    message = Signal(object)  # Message
+    propagate_requested = Signal()
+    closed = Signal()
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        labels: Labels | None,
+        settings: Settings,
+        thread: JobThread,
+        cache: Callable[[], EmbeddingCache],
+        *,
+        new_labels: bool = False,
+    ) -> None:
+        super().__init__()
+        self.viewer, self.image, self.settings = viewer, image, settings
+        self.grid = layer_grid(viewer, image, axis=settings.axis, level=settings.level)
+        self.objects = Objects()
+        labels = (
+            labels
+            or self._masks()
+            or add_labels_layer(viewer, image, self.grid, f"{image.name} masks")
+        )
+        self.own_labels = labels.metadata.get(OWNER) == image.name
+        self.labels: Labels = labels
+        self.prompts = PromptLayers(viewer, image, self.grid, self.objects)
+        self.live = LiveSession(viewer, image, self.grid, labels, thread, cache)
+        self._deeds: list[str] = []  # "stroke" of the brush or "step" of the session, for undo
+        self._rows = QTimer(self)
+        self._rows.setSingleShot(True)
+        self._rows.timeout.connect(self.rows_changed.emit)
+        self._connect()
+        self.prompts.read()
+        if not self.objects.names:
+            self.objects.add(self._labels_in_layer())
+        self.select(self.objects.selected)
+        self.start_clicking()
+
+    @property
+    def session(self) -> Session | None:
+        """The session, once the model is loaded."""
+        return self.live.session
+
+    # -- objects
+
+    def select(self, object_id: int | None) -> None:
+        """Let clicks and strokes belong to an object."""
+        if object_id is None or object_id not in self.objects:
+            return
+        self.objects.selected = ObjectId(object_id)
+        self.prompts.select()
+        self._colour()
+        if object_id <= np.iinfo(self.labels.dtype).max:
+            self.labels.selected_label = object_id
+        self.rows_changed.emit()
+
+    def add_object(self) -> None:
+        """Add an object and go on with it."""
+        self.select(self.objects.add(self._labels_in_layer()))
+        self.start_clicking()
+
+    def next_object(self) -> None:
+        """Go on with the next object."""
+        self.select(self.objects.next_id())
+
+    def delete_object(self, object_id: int) -> None:
+        """Delete an object with its prompts and masks."""
+        chosen = ObjectId(object_id)
+        self.objects.remove(chosen)
+        self.live.remove_object(chosen)
+        self._deeds.append("step")
+        self._show_prompts()
+        if not self.objects.names:
+            self.objects.add()
+        self.select(self.objects.selected)
+
+    def rename(self, object_id: int, name: str) -> None:
+        """Give an object another name."""
+        self.objects.names[ObjectId(object_id)] = name
+        self.rows_changed.emit()
+
+    def show_object(self, object_id: int, visible: bool) -> None:
+        """Show or hide an object's masks."""
+        if visible:
+            self.objects.hidden.discard(ObjectId(object_id))
+        else:
+            self.objects.hidden.add(ObjectId(object_id))
+        self._colour()
+        self.rows_changed.emit()
+
+    # -- going about
+
+    def start_clicking(self) -> None:
+        """Make the layer of clicks active, ready for a click."""
+        self.viewer.layers.selection.active = self.prompts.points
+        self.prompts.points.mode = "add"
+
+    def draw_box(self) -> None:
+        """Make the layer of boxes active, ready for a rectangle."""
+        new = self.prompts.shapes is None
+        shapes = self.prompts.boxes()
+        if new:
+            bind_keys([shapes], self._actions())
+        self.viewer.layers.selection.active = shapes
+        shapes.mode = "add_rectangle"
+        self._say("Drag a rectangle around the object; Esc or clicking the layer of clicks ends.")
+
+    def toggle_polarity(self) -> None:
+        """Switch between "this" and "not this"."""
+        self.prompts.negative = not self.prompts.negative
+        self.prompts.select()
+        word = "not the object" if self.prompts.negative else "the object"
+        self._say(f"Clicks now mark what is {word}. T switches back.")
+
+    def jump(self, object_id: int) -> None:
+        """Show the next frame on which an object is prompted."""
+        frames = () if self.session is None else self.session.book.frames(ObjectId(object_id))
+        self._jump(frames, f"Object {object_id} has no prompt yet: click on it.")
+
+    def next_doubtful(self) -> None:
+        """Show the next frame whose masks the network doubts."""
+        annotation = self.live.annotation
+        places = [] if annotation is None else doubtful_places(annotation)
+        self._jump([p.start for p in places], "No doubtful frame: the model trusts every mask.")
+
+    # -- work
+
+    def propagate(self, plan: Plan, *, only_selected: bool = False) -> None:
+        """Carry the prompts through the frames."""
+        self.prompts.read()
+        selected = self.objects.selected
+        self._deeds.append("step")
+        self.live.propagate(plan, [selected] if only_selected and selected is not None else None)
+
+    def undo(self) -> None:
+        """Take back the last click, stroke of the brush, or propagation."""
+        if self._deeds and self._deeds.pop() == "stroke":
+            self.live.writer.undo_stroke()
+        elif self.live.undo():
+            self._show_prompts()
+        else:
+            self._say("There is nothing to undo.")
+
+    def redo(self) -> None:
+        """Take back the last undo of a click or propagation."""
+        if self.live.redo():
+            self._deeds.append("step")
+            self._show_prompts()
+        else:
+            self._say("There is nothing to redo.")
+
+    def use_labels(self) -> None:
+        """Make the labels on the frame that is shown prompts of their objects."""
+        frame = self.live.frame
+        ids = [] if frame is None else np.unique(self.live.writer.read(frame)).tolist()
+        ids = [i for i in ids if i]
+        if frame is None or not ids:
+            self._say("There are no labels on this frame: paint some, or go to one with labels.")
+            return
+        self.objects.include(ids)
+        self._deeds.append("step")
+        self.live.use_painted(frame, ids)
+        self.select(self.objects.selected)
+        self._say(f"The labels on frame {frame} are prompts now: propagate carries them on.")
+
+    def pause(self) -> None:
+        """Rest while another image is being worked on."""
+        self.live.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self.live.resume()
+        self.start_clicking()
+
+    def close(self) -> None:
+        """End what runs and let go of the layers, which stay."""
+        self._rows.stop()
+        self.blockSignals(True)
+        self.live.close()
+        self.prompts.close()
+        unbind_keys(self._bound())
+        self.labels.events.paint.disconnect(self._on_stroke)
+        self.image.events.data.disconnect(self._on_image_changed)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+
+    # -- wiring
+
+    def _actions(self) -> dict[str, Callable[[], object]]:
+        return {
+            "next_object": self.next_object,
+            "add_object": self.add_object,
+            "toggle_polarity": self.toggle_polarity,
+            "draw_box": self.draw_box,
+            "propagate": self.propagate_requested.emit,
+            "cancel": self.live.cancel,
+            "next_doubtful": self.next_doubtful,
+            "undo": self.undo,
+            "redo": self.redo,
+        }
+
+    def _bound(self) -> list[Any]:
+        return [*self.prompts.layers, self.labels]
+
+    def _connect(self) -> None:
+        bind_keys(self._bound(), self._actions())
+        self.prompts.changed.connect(self._on_prompts)
+        self.prompts.refused.connect(lambda text: self._fail(PromptError(text)))
+        self.live.opened.connect(self.hint)
+        self.live.edited.connect(self.rows_changed.emit)
+        self.live.progressed.connect(lambda _: self._soon())
+        self.live.finished.connect(self._on_finished)
+        self.live.blocked.connect(self._on_blocked)
+        self.labels.events.paint.connect(self._on_stroke)
+        self.image.events.data.connect(self._on_image_changed)
+        self.viewer.layers.events.removed.connect(self._on_removed)
+
+    def _soon(self) -> None:
+        if not self._rows.isActive():
+            self._rows.start(ROWS_MILLISECONDS)
+
+    def _on_prompts(self, prompts: dict[Any, Any]) -> None:
+        before = None if self.session is None else self.session.annotation
+        self.live.set_prompts(prompts)
+        if self.session is not None and self.session.annotation is not before:
+            self._deeds.append("step")
+            self.hint()
+        self.rows_changed.emit()
+
+    def _on_stroke(self, event: Any = None) -> None:
+        touched = self.live.writer.notice_stroke()
+        if touched is None:
+            return
+        self._deeds.append("stroke")
+        self._on_blocked(*touched)
+
+    def _on_blocked(self, frame: int, ids: Iterable[int]) -> None:
+        ids = sorted(ids)
+        known = ", ".join(map(str, ids))
+
+        def use() -> None:
+            self.objects.include(ids)
+            self._deeds.append("step")
+            self.live.use_painted(frame, ids)
+            self._say(f"Frame {frame} is a prompt now: propagate carries it on.")
+
+        def overwrite() -> None:
+            self.live.overwrite_painted(frame)
+            self.hint()
+
+        self.message.emit(
+            Message(
+                f"Frame {frame} is painted by hand (object {known}) and stays as it is.",
+                "note",
+                (("Use as prompt", use), ("Show the model's mask", overwrite)),
+            )
+        )
+
+    def _on_finished(self, done: int, cancelled: bool) -> None:
+        annotation, length = self.live.annotation, len(self.grid)
+        if annotation is None or not done:
+            return
+        frames = {f for masklet in annotation.masklets.values() for f in masklet}
+        text = f"{len(frames):,} of {length:,} frames have masks."
+        if cancelled:
+            text = f"Stopped. {text} Propagate goes on; Ctrl+Z takes this run back."
+        elif places := doubtful_places(annotation):
+            plural = "s" if len(places) > 1 else ""
+            text += f" {len(places)} doubtful place{plural}: press N."
+        else:
+            text += " Look through them; a click on a frame corrects it."
+        self._say(text)
+
+    def _on_image_changed(self, event: Any = None) -> None:
+        self.closed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value in (self.image, self.labels, self.prompts.points):
+            self.closed.emit()
+        elif event.value is self.prompts.shapes:
+            self.prompts.forget_boxes()
+
+    def hint(self) -> None:
+        """Say what to do next."""
+        session = self.session
+        stale = [] if session is None else [o for o in self.objects.names if session.stale(o)]
+        if session is None or not len(session.book):
+            self._say(FIRST_STEPS)
+        elif stale:
+            spans = session.stale(stale[0])
+            last = (spans[-1].stop or len(self.grid)) - 1
+            self._say(
+                f"{self.objects.names[stale[0]]} changed: its masks on frames "
+                f"{spans[0].start}–{last} are older than your clicks. Press Propagate."
+            )
+        else:
+            self._say("Click again to correct the mask; A adds an object; P propagates.")
+
+    # -- small things
+
+    def _say(self, text: str) -> None:
+        self.message.emit(Message(text))
+
+    def _fail(self, error: SurgisamError) -> None:
+        self.message.emit(Message(str(error), "error"))
+
+    def _jump(self, frames: Iterable[int], nothing: str) -> None:
+        ordered, here = sorted(frames), self.live.frame
+        if not ordered:
+            self._say(nothing)
+            return
+        later = [f for f in ordered if here is not None and f > here]
+        show_frame(self.viewer, self.image, self.grid, later[0] if later else ordered[0])
+
+    def _show_prompts(self) -> None:
+        if self.session is not None:
+            self.objects.include(self.session.object_ids)
+            self.prompts.show(self.session.book)
+        self.rows_changed.emit()
+        self.hint()
+
+    def _colour(self) -> None:
+        if self.own_labels:
+            colour_labels(self.labels, self.objects.colours())
+        self.prompts.style()
+
+    def _masks(self) -> Labels | None:
+        """Return the layer of masks that an earlier widget made for this image."""
+        for layer in self.viewer.layers:
+            if (
+                hasattr(layer, "selected_label")
+                and layer.metadata.get(OWNER) == self.image.name
+                and tuple(layer.data.shape) == self.grid.shape
+            ):
+                return layer
+        return None
+
+    def _labels_in_layer(self) -> list[int]:
+        """Return ids that a user's layer holds, so that new objects get others."""
+        if self.own_labels:
+            return []
+        data = self.labels.data
+        if isinstance(data, np.ndarray):
+            return [int(data.max(initial=0))]
+        frame = self.live.frame if hasattr(self, "live") else None
+        return [0 if frame is None else int(self.live.writer.read(frame).max())]
