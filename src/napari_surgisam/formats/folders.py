@@ -129,7 +129,7 @@ class _Pictures:
         image = read_picture(file)
         if len(expected) == 3 and image.ndim == 2:  # a grey frame among colour ones
             image = np.repeat(image[..., np.newaxis], expected[2], axis=2)
-        if image.shape[: len(expected)] != expected or image.dtype != self.dtype:
+        if image.shape != expected or image.dtype != self.dtype:
             raise DataError(
                 f"{file} holds {image.shape} {image.dtype}, but the first frame "
                 f"{expected} {self.dtype}: all frames must be of one kind."

@@ -9,12 +9,12 @@ from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.windows import Window
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.folders import open_folder, open_picture
+from napari_surgisam.formats.tiff import open_tiff
 from napari_surgisam.formats.video import VIDEO_ENDINGS, open_video
 from napari_surgisam.formats.volumes import (
     Selection,
     open_nifti,
     open_npy,
-    open_tiff,
     open_zarr,
 )
 

@@ -1,4 +1,4 @@
-"""Arrays in files: TIFF, NIfTI, zarr and npy, read lazily."""
+"""Arrays in files: NIfTI, zarr and npy, read lazily."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
-import tifffile
 import zarr
 from nibabel.fileslice import fileslice
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.data.windows import Window
 from napari_surgisam.errors import DataError
 
-_MM_PER_UNIT = {
+MM_PER_UNIT = {
     "nm": 1e-6,
     "nanometer": 1e-6,
     "um": 1e-3,
@@ -52,38 +51,6 @@ class Selection:
 def identity(*paths: Path) -> str:
     """Return sizes and dates of files: what tells changed files apart without reading them."""
     return repr([(s.st_size, s.st_mtime_ns) for s in (path.stat() for path in paths)])
-
-
-def open_tiff(path: Path, selection: Selection) -> ArrayFrames:
-    """Open a TIFF file: stack, time-lapse, hyperstack or single picture.
-
-    Parameters
-    ----------
-    path : Path
-        Of several series the one with most pixels is read, at full resolution. Axes and
-        spacing are taken from ImageJ's or OME's metadata.
-    selection : Selection
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or the selection does not fit.
-    """
-    try:
-        with tifffile.TiffFile(path) as file:
-            series = max(file.series, key=lambda s: int(np.prod(s.shape, dtype=np.int64)))
-            axes, dtype = series.axes, np.dtype(cast("Any", series.dtype))
-            sizes = _tiff_sizes(file, series)
-            if series.dataoffset is not None and series.keyframe.is_memmappable:
-                order = file.byteorder
-                array: Any = np.memmap(
-                    path, dtype.newbyteorder(order), "r", series.dataoffset, series.shape
-                )
-            else:
-                array = zarr.open_array(cast("Any", series.aszarr(level=0)), mode="r")
-    except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError) as error:
-        raise DataError(f"{path} cannot be read as TIFF: {error}.") from error
-    return _named_axes(array, axes, sizes, path, selection)
 
 
 def open_npy(path: Path, selection: Selection) -> ArrayFrames:
@@ -122,7 +89,7 @@ def open_zarr(path: Path, selection: Selection) -> ArrayFrames:
     letters = "".join(_axis_letter(name) for name in axes)
     if len(letters) != len(node.shape) or len(set(letters)) != len(letters):
         return _plain(node, path, selection)
-    return _named_axes(node, letters, sizes, path, selection)
+    return named_axes(node, letters, sizes, path, selection)
 
 
 def open_nifti(path: Path, selection: Selection) -> ArrayFrames:
@@ -148,7 +115,7 @@ def open_nifti(path: Path, selection: Selection) -> ArrayFrames:
     array: Any = _ReversedVolume(proxy)
     if path.suffix == ".gz":
         array = _UnpackedVolume(array, path, at)
-    mm = _MM_PER_UNIT.get(space, 1.0)
+    mm = MM_PER_UNIT.get(space, 1.0)
     zooms = [float(zoom) * mm for zoom in zooms[: len(array.shape) - array.rgb]]
     return ArrayFrames(
         array,
@@ -248,17 +215,20 @@ def _plain(array: Any, path: Path, selection: Selection) -> ArrayFrames:
     )
 
 
-def _named_axes(
+def named_axes(
     array: Any, axes: str, sizes: Mapping[str, float], path: Path, selection: Selection
 ) -> ArrayFrames:
-    """Return frames of an array with one letter of TIFF's alphabet per axis.
+    """Return frames of an array whose axes have names.
 
     Parameters
     ----------
+    array : array-like
     axes : str
-        T, C, Z, Y, X, S (samples) and others.
+        One letter per axis: T, C, Z, Y, X, S (colours, the last) and others.
     sizes : mapping of str to float
         Voxel size in mm of those axes for which it is known.
+    path : Path
+    selection : Selection
     """
     rgb = axes.endswith("S") and array.shape[-1] in (3, 4)
     channel_axis = len(axes) - 1 if axes.endswith("S") else axes.find("C")
@@ -276,27 +246,6 @@ def _named_axes(
         identity=identity(path),
         name=str(path),
     )
-
-
-def _tiff_sizes(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> dict[str, float]:
-    sizes: dict[str, float] = {}
-    if file.is_imagej and file.imagej_metadata:
-        mm = _MM_PER_UNIT.get(str(file.imagej_metadata.get("unit", "")).lower())
-        if mm is None:
-            return {}
-        sizes["Z"] = float(file.imagej_metadata.get("spacing", 0.0)) * mm
-        for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
-            if tag in series.keyframe.tags:
-                pixels, units = series.keyframe.tags[tag].value
-                sizes[axis] = units * mm / pixels if pixels else 0.0
-    elif file.is_ome and file.ome_metadata:
-        document: Any = tifffile.xml2dict(file.ome_metadata)["OME"]
-        images = document["Image"]
-        pixels = (images[0] if isinstance(images, list) else images)["Pixels"]
-        for axis in "XYZ":
-            mm = _MM_PER_UNIT.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
-            sizes[axis] = float(pixels.get(f"PhysicalSize{axis}", 0.0)) * (mm or 0.0)
-    return {axis: size for axis, size in sizes.items() if isfinite(size) and size > 0}
 
 
 def _axis_letter(name: Any) -> str:
@@ -330,9 +279,9 @@ def _array_of_group(
         if transform["type"] == "scale":
             scale = [a * b for a, b in zip(scale, transform["scale"], strict=True)]
     sizes = {
-        _axis_letter(a): s * _MM_PER_UNIT[u]
+        _axis_letter(a): s * MM_PER_UNIT[u]
         for a, s, u in zip(axes, scale, units, strict=True)
-        if u in _MM_PER_UNIT
+        if u in MM_PER_UNIT
     }
     array = group[level["path"]]
     if not isinstance(array, zarr.Array):
