@@ -63,9 +63,8 @@ def read_prompts(
         table = _read_table(path)
         columns = _Columns.of(table, frames, dict(at or {}))
         if "shape-type" in table.header:
-            for prompt in _boxes(table, columns, book):
+            for prompt in _boxes(table, columns, book, frames):
                 book = book.with_prompt(prompt)
-                _check(prompt, frames, path)
         else:
             for row in table.rows:
                 book = _with_point(book, row, columns, frames)
@@ -228,7 +227,9 @@ def _with_point(book: PromptBook, row: _Row, columns: _Columns, frames: FrameSou
     return book.with_prompt(known.with_point(point) if isinstance(known, Prompt) else single)
 
 
-def _boxes(table: _Table, columns: _Columns, book: PromptBook) -> Iterator[Prompt]:
+def _boxes(
+    table: _Table, columns: _Columns, book: PromptBook, frames: FrameSource
+) -> Iterator[Prompt]:
     shapes: dict[str, list[_Row]] = {}
     for row in table.rows:
         shapes.setdefault(row.values.get("index", ""), []).append(row)
@@ -263,20 +264,11 @@ def _boxes(table: _Table, columns: _Columns, book: PromptBook) -> Iterator[Promp
         ys, xs = [y for _, y, _ in places], [x for _, _, x in places]
         box = Box(min(ys), min(xs), max(ys), max(xs))
         try:
-            yield (
-                replace(known, box=box)
-                if isinstance(known, Prompt)
-                else Prompt(object_id, frame, box=box)
-            )
+            alone = Prompt(object_id, frame, box=box)
+            check_prompt(alone, len(frames), *frames.shape)
         except PromptError as error:
             raise PromptError(f"{first.where}: {error}") from error
-
-
-def _check(prompt: Prompt, frames: FrameSource, path: Path) -> None:
-    try:
-        check_prompt(prompt, len(frames), *frames.shape)
-    except PromptError as error:
-        raise PromptError(f"{path}: {error}") from error
+        yield replace(known, box=box) if isinstance(known, Prompt) else alone
 
 
 def _read_table(path: Path) -> _Table:
