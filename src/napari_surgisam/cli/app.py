@@ -20,11 +20,11 @@ app.add_typer(models.app, name="models")
 WELCOME = """\
 Turn a few clicks into masks of every object through a video or a 3D scan.
 
-  surgisam demo                                                see it work, in seconds
-  surgisam propagate VIDEO --prompts CLICKS.csv --out MASKS.tif  masks from your clicks
-  surgisam models                                              which models are here
-  surgisam models fetch sam2.1_hiera_tiny                      download a stronger one
-  napari VIDEO -w napari-surgisam                              the same by hand, in a window
+  surgisam demo                                               see it work, in seconds
+  surgisam propagate VIDEO --prompts CLICKS.csv --out M.tif   masks from your clicks
+  surgisam models                                             which models there are
+  surgisam models fetch sam2.1_hiera_tiny                     download a stronger one
+  napari VIDEO -w napari-surgisam                             click by hand, in a window
 
 Each takes --help."""
 

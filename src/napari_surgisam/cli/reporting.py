@@ -1,5 +1,6 @@
 """How a command speaks: results on stdout, progress and errors on stderr, and exit codes."""
 
+import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import wraps
@@ -63,8 +64,12 @@ def follow(
             else [progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[rate]}")]
         )
         columns = [progress.TextColumn("{task.description}"), progress.BarColumn(), *counts]
+        # rich would print to stderr what a loop body writes to a piped stdout
         with progress.Progress(
-            *columns, progress.TimeRemainingColumn(), console=Console(stderr=True)
+            *columns,
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            redirect_stdout=sys.stdout.isatty(),
         ) as bar:
             task = bar.add_task(what, total=None, rate="")
             started = monotonic()
