@@ -6,7 +6,7 @@ import errno
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -184,7 +184,8 @@ class LabelWriter:
         if not self._open:
             return None
         self._open = False
-        self._result.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._result.unlink(missing_ok=True)
         if not keep or not self._done:
             shutil.rmtree(self._spool, ignore_errors=True)
             return None
@@ -226,12 +227,14 @@ class LabelWriter:
                     (self._spool / f"{self._names[frame]}.png").unlink(missing_ok=True)
             # NumPy reports a short write without an error number.
             full = error.errno in _NO_ROOM or (error.errno is None and "written" in str(error))
-            needed, free = self._bytes_needed(), shutil.disk_usage(self.path.absolute().parent).free
-            kept = self.abort(keep=full)
             if not full:
+                self.abort()
                 raise DataError(f"The labels {self.path} cannot be written: {error}.") from error
+            needed, free = self._bytes_needed(), shutil.disk_usage(self.path.absolute().parent).free
+            kept = self.abort(keep=True)
             existing = f" {self.path} is as it was before." if self.path.exists() else ""
-            where = f" The {len(self._done)} frames done are kept in {kept}." if kept else ""
+            count = f"{len(self._done)} frame{'s' * (len(self._done) > 1)} done"
+            where = f" What is finished ({count}) is kept in {kept}." if kept else ""
             raise DataError(
                 f"There is no room for the labels {self.path}: they need about "
                 f"{_megabytes(needed)}, and {_megabytes(free)} are free "
