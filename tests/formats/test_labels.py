@@ -122,6 +122,11 @@ def test_nifti_keeps_the_affine_and_all_formats_the_shape(
 @pytest.mark.parametrize("time", [False, True])
 @pytest.mark.parametrize("ending", [".tif", ".nii.gz"])
 def test_voxel_size_and_axes_are_written(ending: str, time: bool, tmp_path: Path) -> None:
+    for shape in ((1, 20, 30), (20, 30)):  # which ImageJ's kind of TIFF cannot hold
+        frames = source(*shape)
+        path = tmp_path / f"thin{len(shape)}{ending}"
+        write_all(path, frames, some_labels(frames, 9))
+        np.testing.assert_allclose(open_source(path).spacing, frames.spacing)
     frames = source(5, 20, 30, time=time)
     write_all(tmp_path / f"out{ending}", frames, some_labels(frames, 9))
     back = open_source(tmp_path / f"out{ending}")

@@ -1,3 +1,4 @@
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -134,6 +135,10 @@ def test_of_a_cut_movie_the_readable_frames_are_kept(
         frames.read(last + 1)
 
 
+def test_whole_movies_are_not_called_cut(movies: Movies) -> None:
+    assert [name for name in RECIPES if VideoFrames(movies(name)).damage] == []
+
+
 def test_an_mp4_that_lost_its_index_says_so(movies: Movies, tmp_path: Path) -> None:
     path = tmp_path / "no-moov.mp4"
     whole = movies("h264-b-frames").read_bytes()  # the moov box comes last
@@ -187,22 +192,38 @@ def test_sound_alone_says_so(tmp_path: Path) -> None:
         open_source(path)
 
 
-def test_a_phone_held_upright_gives_upright_frames(tmp_path: Path) -> None:
-    path = tmp_path / "upright.mp4"
+@pytest.mark.parametrize(
+    ("matrix", "bright"),
+    [
+        ((0, 1, 0, -1, 0, 0), np.s_[:, -8:]),  # clockwise: the sensor's top is on the right
+        ((0, -1, 0, 1, 0, 0), np.s_[:, :8]),
+        ((-1, 0, 0, 0, -1, 0), np.s_[-8:]),
+    ],
+)
+def test_a_phone_held_upright_gives_upright_frames(
+    matrix: tuple[int, ...], bright: tuple[slice, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "phone.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        stream.set_display_rotation(-90)  # to be turned clockwise
         for _ in range(5):
             image = np.zeros((48, 64, 3), np.uint8)
             image[:8] = 255  # the sensor's top edge
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    track = data.index(b"tkhd")
+    place = data.index(struct.pack(">6i", 1 << 16, 0, 0, 0, 1 << 16, 0), track)
+    data[place : place + 24] = struct.pack(">6i", *(value << 16 for value in matrix))
+    path.write_bytes(data)
     frames = VideoFrames(path)
-    assert frames.shape == (64, 48)
+    assert frames.shape == ((64, 48) if matrix[0] == 0 else (48, 64))
     image = frames.read(2)
-    assert image.shape == (64, 48, 3)
-    assert image[:, -8:].mean() > 200 and image[:, :-8].mean() < 20  # now the right edge
+    assert image.shape == (*frames.shape, 3) and image.flags.c_contiguous
+    edge = np.zeros(frames.shape, bool)
+    edge[bright] = True
+    assert image[edge].mean() > 200 and image[~edge].mean() < 20
 
 
 def test_channel_and_window(movies: Movies) -> None:

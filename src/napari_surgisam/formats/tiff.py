@@ -134,14 +134,17 @@ class _SamplesLast:
 
 
 def _voxel_sizes(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> dict[str, float]:
-    """Return the size of a voxel in mm of those axes for which ImageJ or OME tells it.
+    """Return the size of a voxel in mm of those axes for which the metadata name a unit.
 
     The resolution of other files is mostly a printer's.
     """
     sizes: dict[str, float] = {}
-    if file.is_imagej and file.imagej_metadata:
-        mm = MM_PER_UNIT.get(str(file.imagej_metadata.get("unit", "")).lower(), 0.0)
-        sizes["Z"] = float(file.imagej_metadata.get("spacing", 0.0)) * mm
+    own: Any = (
+        file.imagej_metadata if file.is_imagej else next(iter(file.shaped_metadata or ()), {})
+    )
+    if own and "unit" in own:
+        mm = MM_PER_UNIT.get(str(own["unit"]).lower(), 0.0)
+        sizes["Z"] = float(own.get("spacing", 0.0)) * mm
         for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
             if tag in series.keyframe.tags:
                 pixels, units = series.keyframe.tags[tag].value

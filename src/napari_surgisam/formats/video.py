@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import check_frame
@@ -31,6 +32,7 @@ VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg
 CACHED_BYTES = 2**28
 """Memory for decoded frames; reading backwards decodes a long group of pictures in
 stretches of as many frames as fit in here."""
+CACHED_FRAMES = 512
 
 
 def open_video(path: Path, selection: Selection) -> VideoFrames:
@@ -87,6 +89,7 @@ class VideoFrames:
         window = check_window(window)
         self._window = None if window == "auto" else window
         self._lock = Lock()
+        self._converter = VideoReformatter()
         self._cache: OrderedDict[int, VideoFrame] = OrderedDict()
         self._open()
         self._index = build_index(self._container, self._stream, self._learn_order, path)
@@ -97,7 +100,7 @@ class VideoFrames:
         self._capacity = 1
         first = self._frame(0)
         frame_bytes = sum(plane.buffer_size for plane in first.planes)
-        self._capacity = max(8, CACHED_BYTES // frame_bytes)
+        self._capacity = min(max(8, CACHED_BYTES // frame_bytes), CACHED_FRAMES)
         height, width = self._pixels(first).shape[:2]
         self.shape: tuple[int, int] = (height, width)
         what = (self._index.digest, len(self), self._window, channel)
@@ -299,7 +302,8 @@ class VideoFrames:
         return order
 
     def _pixels(self, frame: VideoFrame) -> NDArray[Any]:
-        pixels = frame.to_ndarray(format="rgb24")
+        # One converter for all: each keeps megabytes, and frames keep theirs while cached.
+        pixels = self._converter.reformat(frame, format="rgb24").to_ndarray()
         turns = round(frame.rotation / 90) % 4
         return np.rot90(pixels, turns) if turns else pixels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -108,15 +107,13 @@ def build_index(
         display times are missing, repeated or, as AVI's, a guess.
     path : Path
     """
-    declared = _declared_packets(container, stream)
     entries: list[PacketEntry] = []
     digest = blake2b(digest_size=16)
     hides = stream.codec_context.name == "vp8"
-    broken, empty, corrupt = False, 0, False
+    broken = corrupt = False
     try:
         for packet in container.demux(stream):
-            if packet.size == 0:
-                empty += packet.dts is not None  # AVI: "show the last picture again"
+            if packet.size == 0:  # the end, or AVI's "show the last picture again"
                 continue
             data = memoryview(packet)
             digest.update(data)
@@ -137,8 +134,7 @@ def build_index(
         broken = True
     if corrupt:  # the last packet is there in part
         entries.pop()
-    missing = declared is not None and len(entries) + empty < declared
-    truncated = broken or corrupt or missing or ends_early(path)
+    truncated = broken or corrupt or ends_early(path)
     shown = [p for p, entry in enumerate(entries) if entry.shown]
     times = [entries[p].pts for p in shown]
     guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
@@ -154,26 +150,38 @@ def build_index(
 
 
 def ends_early(path: Path) -> bool:
-    """Return whether a Matroska or AVI file is shorter than its own header says."""
+    """Return whether an mp4, Matroska or AVI file is shorter than it says itself."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(256)
-    if head[:4] == b"RIFF":
-        return size < 8 + int(struct.unpack("<I", head[4:8])[0])
-    segment = head.find(b"\x18\x53\x80\x67") if head[:4] == b"\x1a\x45\xdf\xa3" else -1
-    if segment < 0 or segment + 12 > len(head):
-        return False
-    first = head[segment + 4]
-    width = 9 - first.bit_length()  # EBML: leading zeros count the bytes that follow
-    value = int.from_bytes(head[segment + 4 : segment + 4 + width]) & ((1 << 7 * width) - 1)
-    unknown = value == (1 << 7 * width) - 1
-    return not unknown and size < segment + 4 + width + value
+        if head[:4] == b"RIFF":
+            return size < 8 + int.from_bytes(head[4:8], "little")
+        if head[:4] == b"\x1a\x45\xdf\xa3":
+            return size < _matroska_end(head)
+        if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+            return False
+        end = 0
+        while 0 <= end <= size - 8:  # from box to box
+            file.seek(end)
+            box = file.read(16)
+            length = int.from_bytes(box[:4])
+            if length == 1:  # a large one
+                length = int.from_bytes(box[8:])
+            if length < 8:  # up to the end of the file, or no box at all
+                return False
+            end += length
+        return end > size
 
 
-def _declared_packets(container: InputContainer, stream: VideoStream) -> int | None:
-    if "mp4" in container.format.name:
-        return len(stream.index_entries) or None
-    return None
+def _matroska_end(head: bytes) -> int:
+    """Return where the segment of a Matroska file ends, or 0 if it does not say."""
+    start = head.find(b"\x18\x53\x80\x67") + 4
+    if start < 4 or start + 8 > len(head):
+        return 0
+    width = 9 - head[start].bit_length()  # leading zeros count the bytes that follow
+    mask = (1 << 7 * width) - 1
+    length = int.from_bytes(head[start : start + width]) & mask
+    return 0 if length == mask else start + width + length
 
 
 def _gapless(entries: Sequence[PacketEntry], order: Sequence[int]) -> int:
