@@ -193,11 +193,12 @@ class VideoFrames:
 
     def _decode_to(self, frame: int) -> VideoFrame | None:
         """Decode on until `frame` comes out, keeping what passes; None if it does not come."""
+        begun = self._index.frame_of.get(self._start, 0)
         found = None
         while found is None and self._passed < frame and not self._ended:
             for decoded in self._decode_packet():
-                if decoded.pts is None:
-                    continue
+                if decoded.pts is None or decoded.pts < begun:
+                    continue  # hidden, or leaning on pictures that were not decoded
                 self._passed = max(self._passed, decoded.pts)
                 self._cache[decoded.pts] = decoded
                 self._cache.move_to_end(decoded.pts)
