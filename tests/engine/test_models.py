@@ -159,6 +159,10 @@ def test_the_embedded_model_loads_without_any_download():
     path = weights_path(MODELS[EMBEDDED])
     assert path is not None
     assert path.stat().st_size <= 16e6
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.architecture == MODELS[EMBEDDED].architecture
+    assert checkpoint.image_size == MODELS[EMBEDDED].image_size
+    assert {v.dtype for v in checkpoint.state.values() if v.is_floating_point()} == {torch.float16}
 
 
 # --- fetching ------------------------------------------------------------------------------
