@@ -137,7 +137,7 @@ class _Painter:
         )
         sizes = sizes.gather(1, order)
         for layer in range(layers):
-            inside = self.chance(0.25) & ~crowd & (layer > 0)
+            inside = self.chance(0.3) & ~crowd & (layer > 0)
             host = (self.uniform(0, 1) * layer).long().clamp(max=max(layer - 1, 0))
             if layer:
                 rows = torch.arange(batch, device=self.device)
@@ -204,7 +204,7 @@ class _Painter:
         t = self.time[None]
         wander = self.normal(batch, 1, 2) * 0.35 * t[..., None] + self.jitter(0.03)
         # some leave and come back, some enter late
-        away = (self.chance(0.2).float()[:, None] * torch.sin(pi * t) * 1.6)[..., None]
+        away = (self.chance(0.3).float()[:, None] * torch.sin(pi * t) * 1.6)[..., None]
         heading = F.normalize(self.normal(batch, 1, 2), dim=-1)
         tomography = (self.family == TOMOGRAPHY).float()[:, None, None]
         shift = centre[:, None] + (wander + away * heading) * (1 - 0.8 * tomography)
@@ -241,7 +241,7 @@ class _Painter:
         jaw = thick * 0.5 - torch.maximum(
             (y.abs() - opening * x).abs() - 0.05, (x - 0.5).abs() - 0.6
         )
-        rod = torch.maximum(shaft, torch.minimum(jaw, jaw))
+        rod = torch.maximum(shaft, jaw)
         # a curved tube
         bend = _over_frame(self.uniform(-1.0, 1.0))
         width = _over_frame(self.uniform(0.1, 0.3))
@@ -296,11 +296,15 @@ class _Painter:
         for k in range(2, count):
             copies = (alike & (self.chance(0.6) | (self.family == MICROSCOPY)))[:, None]
             base[:, k] = torch.where(copies, base[:, k - 1], base[:, k])
-        amplitude = (
-            self.uniform(0, 0.22, batch, count, 1) ** 1.0 * self.uniform(0.2, 1.0)[:, None, None]
-        )
+        amplitude = self.uniform(0, 0.22, batch, count, 1) * self.uniform(0.2, 1.0)[:, None, None]
         tint = torch.where(grey, torch.ones_like(free), 0.6 + 0.8 * free.flip(1))
-        return base.clamp(0, 1), amplitude * tint
+        # cut-outs: the pattern itself is the picture, with its own colours and contrast
+        pictured = (self.chance(0.6) & (self.family == FILM))[:, None, None]
+        cut_out = (self.uniform(0, 1, batch, count, 1) < 0.6) & pictured
+        base = torch.where(cut_out, 0.25 + 0.5 * free[..., :1] + 0.2 * (free - 0.5), base)
+        strong = self.uniform(0.12, 0.28, batch, count, 1)
+        amplitude = torch.where(cut_out, strong, amplitude * tint)
+        return base.clamp(0, 1), amplitude
 
     def textured(self, where: Tensor, base: Tensor, amplitude: Tensor) -> Tensor:
         """Return (B, T, 3, S, S) colour: a texture that moves with the coordinates."""

@@ -63,13 +63,13 @@ class TexturePool:
 
     def _pattern(self) -> Tensor:
         kind = self._uniform(0, 1)
-        if kind < 0.3:
+        if kind < 0.45:
             pattern = self._photograph()
-        elif kind < 0.6:
+        elif kind < 0.68:
             pattern = self._filtered_noise()
-        elif kind < 0.75:
+        elif kind < 0.8:
             pattern = self._stripes()
-        elif kind < 0.88:
+        elif kind < 0.92:
             pattern = self._spots()
         else:
             pattern = self._noise(3, self.side, self.side)
