@@ -1,0 +1,244 @@
+"""How good masks from few clicks are: the embedded model beside methods without learning.
+
+Run from the repository's root::
+
+    python benchmarks/quality.py --data DIR [--model NAME|FILE|none] [--clicks 1 3 5]
+                                 [--limit N] [--out STEM]
+
+`DIR` holds one folder per case, named as in `cases.py`. Every method gets the same clicks, and
+no method's own answer moves them: positive points spread over the true mask, the first in its
+centre, on the middle labelled slice of a volume or on the first frame of a movie (BioSAM-2
+prompts with 1, 3 and 5 points of the true mask too, but draws them at random). All points enter
+together. Only NoC lets each method answer: each next click goes to the centre of the largest
+error of that method's own mask, as in interactive segmentation (RITM, SAM 2).
+
+Scores: DSC of the whole volume; J&F of a movie as DAVIS counts it; mean IoU of the objects of
+single frames; NoC@85, the clicks that an IoU of 0.85 takes, 20 where it is not reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # solvers of small systems wait for threads
+
+import cases
+import numpy as np
+from baselines import CarriedByFlow, RandomWalker
+from machine import describe_machine
+from models import EmbeddedModel
+
+from napari_surgisam.data.clicks import correction_click, first_click, spread_clicks
+from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.data.prompts import Point
+from napari_surgisam.metrics.masks import dsc, iou
+from napari_surgisam.metrics.video import j_and_f
+
+NOC_TARGET, NOC_LIMIT = 0.85, 20
+Answer = Callable[[Point], cases.Mask]
+
+
+class Method(Protocol):
+    """Something that turns clicks into masks.
+
+    Attributes
+    ----------
+    name : str
+        Heading of its column.
+    version : str
+        Everything that its answers depend on; scores are cached by it. Empty: not cached.
+    """
+
+    name: str
+
+    @property
+    def version(self) -> str: ...
+
+    def segment(self, frames: FrameSource, frame: int, points: tuple[Point, ...]) -> cases.Mask:
+        """Return the (H, W) mask of points that enter together."""
+        ...
+
+    def interact(self, frames: FrameSource, frame: int) -> Answer:
+        """Return a function that takes one click after another and answers with masks."""
+        ...
+
+    def track(self, frames: FrameSource, frame: int, points: tuple[Point, ...]) -> cases.Mask:
+        """Return the (T, H, W) masks of an object that is clicked on one frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One figure: a method on a case."""
+
+    group: str
+    row: str
+    case: str
+    method: str
+    measure: str
+    clicks: int
+    value: float
+    seconds: float
+
+
+class Cache:
+    """Scores that were computed before, one JSON object per line of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self._known: dict[str, list[float]] = dict(map(json.loads, lines))
+
+    def get(self, key: str, compute: Callable[[], list[float]], *, keep: bool) -> list[float]:
+        """Return what is known under a key, else compute it, and keep it if told."""
+        if key in self._known:
+            return self._known[key]
+        value = compute()
+        if keep:
+            self._known[key] = value
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([key, value]) + "\n")
+        return value
+
+
+def score_clip(method: Method, clip: cases.Clip, clicks: int) -> float:
+    """Return J&F of a movie, or DSC of a volume, from clicks on one frame."""
+    points = spread_clicks(clip.truth[clip.prompted], clicks)
+    masks = method.track(clip.frames, clip.prompted, points)
+    return j_and_f(masks, clip.truth) if clip.frames.temporal else dsc(masks, clip.truth)
+
+
+def score_object(method: Method, frames: FrameSource, truth: cases.Mask, clicks: int) -> float:
+    """Return the IoU of an object of a single frame."""
+    return iou(method.segment(frames, 0, spread_clicks(truth, clicks)), truth)
+
+
+def count_clicks(method: Method, frames: FrameSource, truth: cases.Mask) -> float:
+    """Return how many clicks a method needs for an object of a single frame (NoC)."""
+    answer = method.interact(frames, 0)
+    clicks = [first_click(truth)]
+    while True:
+        mask = answer(clicks[-1])
+        if iou(mask, truth) >= NOC_TARGET or len(clicks) == NOC_LIMIT:
+            return len(clicks)
+        following = correction_click(mask, truth, clicked=clicks)
+        if following is None:
+            return NOC_LIMIT
+        clicks.append(following)
+
+
+def run(
+    data: Path, methods: list[Method], clicks: list[int], limit: int | None, cache: Cache
+) -> Iterator[Score]:
+    """Score all methods on all cases."""
+
+    def score(
+        method: Method, case: str, frames: FrameSource, what: str, compute: Callable[[], float]
+    ) -> list[float]:
+        def timed() -> list[float]:
+            start = time.perf_counter()
+            value = compute()
+            return [value, time.perf_counter() - start]
+
+        key = f"{method.version}|{case}|{frames.fingerprint}|{what}"
+        return cache.get(key, timed, keep=bool(method.version))
+
+    for clip in cases.clips(data, limit):
+        measure = "J&F" if clip.frames.temporal else "DSC"
+        for method in methods:
+            for n in clicks:
+                compute = partial(score_clip, method, clip, n)
+                found = score(method, clip.name, clip.frames, f"{measure}|{n}", compute)
+                yield Score(clip.group, clip.row, clip.name, method.name, measure, n, *found)
+    for picture in cases.pictures(data, limit):
+        group, row, frames = picture.group, picture.row, picture.frames
+        for method in (m for m in methods if not isinstance(m, CarriedByFlow)):
+            for label, truth in picture.objects.items():
+                case = f"{picture.name}, object {label}"
+                for n in clicks:
+                    compute = partial(score_object, method, frames, truth, n)
+                    found = score(method, case, frames, f"IoU|{n}", compute)
+                    yield Score(group, row, case, method.name, "mean IoU", n, *found)
+                compute = partial(count_clicks, method, frames, truth)
+                found = score(method, case, frames, f"NoC|{NOC_TARGET}|{NOC_LIMIT}", compute)
+                yield Score(group, row, case, method.name, "NoC@85", NOC_LIMIT, *found)
+
+
+def table(scores: list[Score], methods: list[str]) -> str:
+    """Return the scores' means by row as Markdown, the best of each line in bold."""
+    lines = [
+        f"| group | case | measure | clicks | {' | '.join(methods)} |",
+        f"|---|---|---|---|{'---|' * len(methods)}",
+    ]
+    cells: dict[tuple[str, str, str, int], dict[str, list[float]]] = {}
+    for s in scores:
+        at = (s.group, s.row, s.measure, s.clicks)
+        cells.setdefault(at, {}).setdefault(s.method, []).append(s.value)
+    groups = list(dict.fromkeys(s.group for s in scores))
+    for (group, row, measure, count), found in sorted(
+        cells.items(), key=lambda item: (groups.index(item[0][0]), *item[0][1:])
+    ):
+        means = {method: float(np.mean(values)) for method, values in found.items()}
+        fewer_is_better = measure.startswith("NoC")
+        best = (min if fewer_is_better else max)(means.values())
+        texts = []
+        for method in methods:
+            if method not in means:
+                texts.append("-")
+                continue
+            text = f"{means[method]:.1f}" if fewer_is_better else f"{means[method]:.3f}"
+            texts.append(f"**{text}**" if means[method] == best else text)
+        asked = f"at most {count}" if fewer_is_better else str(count)
+        lines.append(f"| {group} | {row} | {measure} | {asked} | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse the command line, score, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the cases")
+    parser.add_argument("--model", default="embedded", help="name or file; none: baselines only")
+    parser.add_argument("--clicks", type=int, nargs="+", default=[1, 3, 5])
+    parser.add_argument("--limit", type=int, help="at most so many volumes and pictures of a set")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--without-baselines", action="store_true")
+    parser.add_argument("--cache", type=Path, default=Path("runs/quality_baselines.jsonl"))
+    parser.add_argument("--out", type=Path, help="writes STEM.json and STEM.md")
+    options = parser.parse_args()
+    methods: list[Method] = []
+    if options.model != "none":
+        methods.append(EmbeddedModel(options.model, options.device))
+    if not options.without_baselines:
+        methods += [RandomWalker(), CarriedByFlow()]
+    scores: list[Score] = []
+    for score in run(options.data, methods, options.clicks, options.limit, Cache(options.cache)):
+        scores.append(score)
+        print(
+            f"{score.case}: {score.method}, {score.measure}, {score.clicks} clicks: "
+            f"{score.value:.3f} ({score.seconds:.1f} s)",
+            file=sys.stderr,
+            flush=True,
+        )
+    text = f"{table(scores, [m.name for m in methods])}\n\n{describe_machine()}"
+    print(text)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+        figures = [asdict(score) for score in scores]
+        options.out.with_suffix(".json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
