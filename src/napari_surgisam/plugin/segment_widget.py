@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, QTimer
 
 from napari_surgisam.errors import JobError, ModelError, SurgisamError
 from napari_surgisam.jobs import Event
@@ -65,9 +65,13 @@ class SegmentWidget(SegmentForm):
         super().__init__()
         self.viewer = napari_viewer
         self.bench: Workbench | None = None
+        self._image: Image | None = None
         self._stage = _Backstage()
         self.destroyed.connect(self._stage.close)
         self.downloads = ModelDownloads(self._stage.download_thread)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._choose)
         self._connect()
         self._list_layers()
 
@@ -97,6 +101,16 @@ class SegmentWidget(SegmentForm):
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
         self.progress.cancelled.connect(self.cancel)
 
+    @property
+    def thread(self) -> JobThread:
+        """The thread that computes."""
+        return self._stage.thread
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being computed."""
+        return self._stage.thread.busy
+
     # -- image and masks
 
     def _list_layers(self, event: Any = None) -> None:
@@ -115,8 +129,8 @@ class SegmentWidget(SegmentForm):
             for image in images:
                 self.image_box.addItem(image.name, image)
             self.image_box.setCurrentIndex(images.index(chosen) if chosen in images else -1)
-        if self.bench is None or self.bench.image is not chosen:
-            self._choose()
+        if chosen is not self._image:
+            self._soon.start(0)  # not at once: a viewer that closes removes its layers one by one
         else:
             self._list_masks()
 
@@ -137,7 +151,7 @@ class SegmentWidget(SegmentForm):
 
     def _choose(self) -> None:
         """Go on with the image that is chosen."""
-        image = self.image_box.currentData()
+        self._image = image = self.image_box.currentData()
         if self.bench is not None:
             self.bench.pause()
             self.bench = None
@@ -213,20 +227,12 @@ class SegmentWidget(SegmentForm):
         self._list_masks()
         self._renew()
 
-    def _on_closed(self, image: Image) -> None:
-        """Start again: a layer of the bench has gone, or the image has other pixels."""
-        running = self.bench is not None and self.bench.live.is_propagating
+    def _on_closed(self, image: Image, why: str) -> None:
+        """End the work on an image; nothing is added anew unless the person asks."""
         self._drop(image)
-        if running:
-            self.line.show_message(
-                Message("The run has ended because one of its layers was deleted.", "note")
-            )
-        if image in self.viewer.layers and self.image_box.currentData() is image:
-            message = self.line.message
-            self._open(image, None)
-            if running:
-                self.line.show_message(message)
-        self._list_layers()
+        if self.image_box.currentData() is image:
+            self.line.show_message(Message(why, "note", (("Start again", self._choose),)))
+        self._renew()
 
     def _drop(self, image: Image) -> None:
         bench = self._stage.benches.pop(image, None)

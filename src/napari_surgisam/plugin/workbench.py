@@ -60,7 +60,7 @@ class Workbench(QObject):
     rows_changed = Signal()
     message = Signal(object)  # Message
     propagate_requested = Signal()
-    closed = Signal()
+    closed = Signal(str)  # why
 
     def __init__(
         self,
@@ -332,13 +332,17 @@ class Workbench(QObject):
         self._say(text)
 
     def _on_image_changed(self, event: Any = None) -> None:
-        self.closed.emit()
+        self.closed.emit(f"The pixels of {self.image.name} changed, so segmenting it has ended.")
 
     def _on_removed(self, event: Any) -> None:
-        if event.value in (self.image, self.labels, self.prompts.points):
-            self.closed.emit()
-        elif event.value is self.prompts.shapes:
+        if event.value is self.prompts.shapes:
             self.prompts.forget_boxes()
+        elif event.value in (self.image, self.labels, self.prompts.points):
+            ended = "the propagation was stopped and " if self.live.is_propagating else ""
+            self.closed.emit(
+                f"The layer {event.value.name} was deleted: {ended}segmenting "
+                f"{self.image.name} has ended. The other layers are kept."
+            )
 
     def hint(self) -> None:
         """Say what to do next."""
