@@ -397,14 +397,22 @@ def test_an_interrupt_ends_with_130_and_keeps_the_frames_that_were_done(work, mo
     arguments = ["--prompts", work / "clicks.csv", "--out", work / "labels.tif", "--model", model]
     command = [sys.executable, "-m", "napari_surgisam", "propagate", work / "long.npy", *arguments]
     process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it in `&`
     )
-    deadline = time.monotonic() + 300
-    while not list(work.glob(".labels.tif.*.partial/c/2*")) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    output, words = process.communicate(timeout=120)
+    try:
+        deadline = time.monotonic() + 300
+        while not list(work.glob(".labels.tif.*.partial/c/2*")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, words = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
     assert (process.returncode, output) == (130, "")
     assert "Traceback" not in words and "interrupted" in words
     assert not (work / "labels.tif").exists()
