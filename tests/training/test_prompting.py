@@ -1,6 +1,11 @@
 import torch
 
-from napari_surgisam.training.prompting import boxes_around, click_points, correction_points
+from napari_surgisam.training.prompting import (
+    boxes_around,
+    click_points,
+    correction_points,
+    points_beside,
+)
 
 
 def _random(seed=0):
@@ -45,3 +50,13 @@ def test_boxes_hold_the_object_within_their_jitter():
         assert abs(box.x1 - 180) <= 12
     exact = boxes_around(masks, _random(), jitter=0.0)[0]
     assert (exact.y0, exact.x0, exact.y1, exact.x1) == (40, 60, 120, 180)
+
+
+def test_points_beside_lie_outside_and_near():
+    masks = _masks((slice(40, 120), slice(60, 180)))
+    for seed in range(20):
+        point = points_beside(masks, _random(seed), reach=0.1)[0]
+        assert not point.positive
+        assert not masks[0, round(point.y), round(point.x)]
+        assert 10 <= point.y <= 150
+        assert 30 <= point.x <= 210

@@ -10,10 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from napari_surgisam.data.prompts import Point
 from napari_surgisam.engine.memory import Memory, Recall
 from napari_surgisam.engine.network import FrameEmbedding, Network, Prediction, Query
 from napari_surgisam.training.losses import LossWeights, binary_iou, covers, masklet_loss
-from napari_surgisam.training.prompting import boxes_around, click_points, correction_points
+from napari_surgisam.training.prompting import (
+    boxes_around,
+    click_points,
+    correction_points,
+    points_beside,
+)
 from napari_surgisam.training.synthesis import SyntheticBatch
 
 
@@ -29,6 +35,9 @@ class Lesson:
         Predictions on the prompted frame: one, then one per correction click.
     box, mask : float
         Share of objects that are prompted with a box, and in clips with a mask.
+    several : float
+        Chance that the objects of a batch start with two to four clicks at once, the last of
+        them beside the object; the points of a file enter together like this.
     corrected : float
         Chance that a later frame of a clip receives a correction click.
     smallest : int
@@ -39,6 +48,7 @@ class Lesson:
     rounds: int = 2
     box: float = 0.15
     mask: float = 0.3
+    several: float = 0.35
     corrected: float = 0.15
     smallest: int = 24
 
@@ -131,8 +141,8 @@ class _Pupil:
 
     def _first_frame(self, lesson: Lesson) -> list[Prediction]:
         truth = self.masks[:, 0]
-        clicks = click_points(truth, self.random)
-        queries = [Query(points=(p,), clip_length=max(self.frames, 16)) for p in clicks]
+        clicks = self._first_clicks(truth, lesson)
+        queries = [Query(points=points, clip_length=max(self.frames, 16)) for points in clicks]
         boxes = boxes_around(truth, self.random)
         as_mask = self.frames > 1
         given = []
@@ -155,6 +165,15 @@ class _Pupil:
             for k, answer in zip(given, answers, strict=True):
                 predictions[k] = answer
         return predictions
+
+    def _first_clicks(self, truth: Tensor, lesson: Lesson) -> list[tuple[Point, ...]]:
+        rounds = [click_points(truth, self.random)]
+        if self._draw() < lesson.several:
+            extra = 1 + int(self._draw() * 3)
+            rounds += [click_points(truth, self.random, central=0.1) for _ in range(extra)]
+            if self._draw() < 0.5:
+                rounds[-1] = points_beside(truth, self.random)
+        return list(zip(*rounds, strict=True))
 
     def _later_frame(
         self, frame: int, memories: list[list[Memory]], lesson: Lesson

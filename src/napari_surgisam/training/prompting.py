@@ -33,6 +33,19 @@ def click_points(masks: Tensor, random: torch.Generator, central: float = 0.5) -
     return [Point(y, x) for y, x in _places(depth(masks), masks.shape[-1], random, central)]
 
 
+def points_beside(masks: Tensor, random: torch.Generator, reach: float = 0.1) -> list[Point]:
+    """Return a negative click outside each (K, H, W) mask, within `reach` of the frame of it."""
+    side = 64
+    inside = F.adaptive_max_pool2d(masks[:, None].float(), side)
+    border = int(reach * side)
+    near = F.max_pool2d(inside, 2 * border + 1, stride=1, padding=border)
+    ring = torch.where((near > 0) & (inside == 0), 1.0, 0.0)[:, 0]
+    everywhere = (1 - inside[:, 0]) + 1e-3  # where the object fills its surroundings
+    ring = torch.where(ring.flatten(1).amax(1)[:, None, None] > 0, ring, everywhere)
+    places = _places(ring, masks.shape[-1], random, central=0.0)
+    return [Point(y, x, positive=False) for y, x in places]
+
+
 def correction_points(
     predicted: Tensor, masks: Tensor, random: torch.Generator, central: float = 0.8
 ) -> list[Point]:
