@@ -185,9 +185,9 @@ def table(scores: list[Score], methods: list[str]) -> str:
         at = (s.group, s.row, s.measure, s.clicks)
         cells.setdefault(at, {}).setdefault(s.method, []).append(s.value)
     groups = list(dict.fromkeys(s.group for s in scores))
-    for (group, row, measure, count), found in sorted(
-        cells.items(), key=lambda item: (groups.index(item[0][0]), *item[0][1:])
-    ):
+    order = sorted(cells, key=lambda at: (groups.index(at[0]), at[1], at[2] == "NoC@85", at[3]))
+    for group, row, measure, count in order:
+        found = cells[group, row, measure, count]
         means = {method: float(np.mean(values)) for method, values in found.items()}
         fewer_is_better = measure.startswith("NoC")
         best = (min if fewer_is_better else max)(means.values())
@@ -197,7 +197,7 @@ def table(scores: list[Score], methods: list[str]) -> str:
                 texts.append("-")
                 continue
             text = f"{means[method]:.1f}" if fewer_is_better else f"{means[method]:.3f}"
-            texts.append(f"**{text}**" if means[method] == best else text)
+            texts.append(f"**{text}**" if len(means) > 1 and means[method] == best else text)
         asked = f"at most {count}" if fewer_is_better else str(count)
         lines.append(f"| {group} | {row} | {measure} | {asked} | {' | '.join(texts)} |")
     return "\n".join(lines)
