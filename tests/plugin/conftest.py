@@ -1,6 +1,7 @@
 """A window with a film, the Segment widget, and a network that needs no weights."""
 
 import gc
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,24 +19,41 @@ def fake_network(monkeypatch):
 
 
 @pytest.fixture
+def slow(monkeypatch, fake_network):
+    """Let the network take 30 ms a frame, so that a person can interfere."""
+    segment = fake_network.segment
+
+    def slowly(*args):
+        time.sleep(0.03)
+        return segment(*args)
+
+    monkeypatch.setattr(fake_network, "segment", slowly)
+
+
+@pytest.fixture
 def discs():
     return MovingDiscs(length=12, levels=(230, 140), shape=(96, 128))
 
 
-def add_film(viewer, discs, **kwargs):
+@pytest.fixture
+def add_film(discs):
     """Add a film of moving discs as a grey (T, Y, X) layer."""
-    data = np.stack([discs.read(frame)[..., 0] for frame in range(len(discs))])
-    kwargs = {"name": "film", "axis_labels": ("time", "y", "x"), **kwargs}
-    return viewer.add_image(data, contrast_limits=(0, 255), **kwargs)
+
+    def add(viewer, **kwargs):
+        data = np.stack([discs.read(frame)[..., 0] for frame in range(len(discs))])
+        kwargs = {"name": "film", "axis_labels": ("time", "y", "x"), **kwargs}
+        return viewer.add_image(data, contrast_limits=(0, 255), **kwargs)
+
+    return add
 
 
 @pytest.fixture
-def desk(make_napari_viewer, qtbot, fake_network, discs):
+def desk(make_napari_viewer, qtbot, fake_network, discs, add_film):
     """A viewer with a film and the widget, its model loaded, frame 0 on screen."""
     from napari_surgisam.plugin.segment_widget import SegmentWidget
 
     viewer = make_napari_viewer()
-    film = add_film(viewer, discs)
+    film = add_film(viewer)
     widget = SegmentWidget(viewer)
     dock = viewer.window.add_dock_widget(widget, name="Segment")
     desk = SimpleNamespace(

@@ -66,7 +66,7 @@ def test_only_the_selected_object_in_a_span(desk, qtbot):
     assert np.flatnonzero((labels == 1).any((1, 2))).tolist() == [3]
 
 
-def test_cancel_keeps_what_is_done_and_undo_takes_the_whole_run_back(desk, qtbot):
+def test_cancel_keeps_what_is_done_and_undo_takes_the_whole_run_back(desk, qtbot, slow):
     desk.click(230, 0)
     live = desk.widget.bench.live
     before = desk.widget.bench.labels.data.copy()
@@ -95,7 +95,7 @@ def test_cancel_keeps_what_is_done_and_undo_takes_the_whole_run_back(desk, qtbot
     assert np.flatnonzero(desk.widget.bench.labels.data.any((1, 2))).tolist() == done
 
 
-def test_a_click_during_a_propagation_stops_it_and_counts(desk, qtbot):
+def test_a_click_during_a_propagation_stops_it_and_counts(desk, qtbot, slow):
     desk.click(230, 0)
     live = desk.widget.bench.live
     y, x = desk.discs.centre(230, 9)
@@ -210,6 +210,7 @@ def test_a_painted_frame_is_kept_and_offered_as_a_prompt(desk, qtbot):
     y, x = (round(v) for v in desk.discs.centre(230, 5))
     labels.brush_size = 13
     labels.paint((5, y, x), 1)
+    qtbot.wait(20)
     painted = labels.data[5].copy()
     assert painted.any()
     assert "painted by hand" in desk.widget.line.message.text
@@ -234,6 +235,7 @@ def test_undo_takes_back_a_stroke_before_a_click(desk):
     labels = desk.widget.bench.labels
     before = labels.data.copy()
     labels.paint((0, 80, 100), 1)
+    desk.settle()
     desk.widget.bench.undo()
     desk.settle()
     np.testing.assert_array_equal(labels.data, before)
@@ -350,8 +352,9 @@ def test_an_error_is_shown_where_it_happened(desk, qtbot, monkeypatch):
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr(desk.network, "segment", fail)
-    with qtbot.waitSignal(desk.widget.bench.live.finished, timeout=20_000):
-        desk.widget.propagate()
+    desk.widget.propagate()
+    desk.settle()
+    qtbot.wait(20)
     assert desk.widget.line.message.kind == "error"
     assert "memory" in desk.widget.line.message.text
     assert desk.widget.propagate_button.isEnabled()
@@ -385,13 +388,13 @@ def test_other_settings_keep_prompts_and_mark_masks_stale(desk, qtbot):
     assert desk.widget.bench.labels.data.any((1, 2)).all()
 
 
-def test_clicks_that_were_there_before_are_taken_up(make_napari_viewer, qtbot, fake_network, discs):
-    from conftest import add_film
-
+def test_clicks_that_were_there_before_are_taken_up(
+    make_napari_viewer, qtbot, fake_network, discs, add_film
+):
     from napari_surgisam.plugin.segment_widget import SegmentWidget
 
     viewer = make_napari_viewer()
-    add_film(viewer, discs)
+    add_film(viewer)
     viewer.add_points(
         np.array([(0, *discs.centre(230, 0)), (3, *discs.centre(140, 3))]),
         name="clicks.csv",

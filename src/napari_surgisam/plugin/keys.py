@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
+
 KEYS: tuple[tuple[str, str, str], ...] = (
     ("Tab", "next_object", "next object"),
     ("A", "add_object", "add an object"),
@@ -33,6 +36,40 @@ def unbind_keys(layers: Iterable[Any]) -> None:
     for layer in layers:
         for key, _, _ in KEYS:
             layer.bind_key(key, None, overwrite=True)
+
+
+class TabKey(QObject):
+    """Gives Tab on the canvas to us; Qt would move the focus before napari saw it.
+
+    Parameters
+    ----------
+    widget : QWidget
+        A dock widget of the window whose canvas is meant.
+    action : callable
+    wanted : callable
+        Whether Tab is ours at the moment.
+    """
+
+    def __init__(self, widget: QWidget, action: Action, wanted: Callable[[], bool]) -> None:
+        super().__init__(widget)
+        self._action, self._wanted = action, wanted
+        window = widget.parentWidget()
+        while window is not None and not isinstance(window, QMainWindow):
+            window = window.parentWidget()
+        central = None if window is None else window.centralWidget()
+        for canvas in [] if central is None else central.findChildren(QOpenGLWidget):
+            canvas.installEventFilter(self)
+
+    def eventFilter(self, canvas: QObject, event: QEvent) -> bool:
+        """Take the key, or let it pass."""
+        if (
+            event.type() == QEvent.Type.KeyPress
+            and event.key() == Qt.Key.Key_Tab
+            and self._wanted()
+        ):
+            self._action()
+            return True
+        return False
 
 
 def help_text() -> str:

@@ -51,7 +51,7 @@ class LiveSession(QObject):
     failed = Signal(object)  # SurgisamError
     progressed = Signal(object)  # FramePainted
     propagating = Signal(bool)
-    finished = Signal(int, bool)  # frames done, cancelled
+    finished = Signal(int, bool)  # frames done, cancelled; not after an error
     ready_changed = Signal(str)  # "waiting", "embedding", "ready"
     blocked = Signal(int, object)  # frame, labels that a person painted and that stay
 
@@ -171,10 +171,10 @@ class LiveSession(QObject):
         self._propagation = self._thread.run(
             session_jobs.propagate(self.session, plan, chosen),
             on_event=self._on_step,
-            on_error=self.failed.emit,
+            on_error=self._on_broken,
             on_end=self._on_propagated,
         )
-        self._done = 0
+        self._done, self._broken = 0, False
         self.propagating.emit(True)
 
     def cancel(self) -> None:
@@ -245,11 +245,16 @@ class LiveSession(QObject):
         self.writer.write(event.frame, event.labels)
         self.painted.emit(event.frame)
 
+    def _on_broken(self, error: SurgisamError) -> None:
+        self._broken = True
+        self.failed.emit(error)
+
     def _on_propagated(self) -> None:
         running, self._propagation = self._propagation, None
         self.propagating.emit(False)
         self.edited.emit()
-        self.finished.emit(self._done, running is not None and running.cancelled)
+        if not self._broken:
+            self.finished.emit(self._done, running is not None and running.cancelled)
         self._on_moved()
 
     def _on_moved(self, event: Any = None) -> None:

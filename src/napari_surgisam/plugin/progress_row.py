@@ -13,6 +13,10 @@ RATE_EVENTS = 20
 """Events over which the rate is averaged."""
 
 
+REDRAW_SECONDS = 0.1
+"""Shortest time between two changes of the row: a fast job must not cost its own time."""
+
+
 class ProgressRow(QWidget):
     """A progress bar with rate and time left; hidden while nothing runs."""
 
@@ -35,6 +39,7 @@ class ProgressRow(QWidget):
         layout.addWidget(self._bar)
         layout.addLayout(row)
         self._times: deque[tuple[int, float]] = deque(maxlen=RATE_EVENTS)
+        self._drawn = 0.0
         self.hide()
 
     @property
@@ -45,6 +50,7 @@ class ProgressRow(QWidget):
     def begin(self, text: str) -> None:
         """Show that a job started; its length is not known yet."""
         self._times.clear()
+        self._drawn = 0.0
         self._bar.setRange(0, 0)
         self._text.setText(text)
         self._cancel.setEnabled(True)
@@ -63,6 +69,9 @@ class ProgressRow(QWidget):
         """
         now = monotonic() if seconds is None else seconds
         self._times.append((done, now))
+        if done < total and now - self._drawn < REDRAW_SECONDS:
+            return
+        self._drawn = now
         self._bar.setRange(0, total)
         self._bar.setValue(done)
         parts = [what]

@@ -75,8 +75,10 @@ class JobThread:
 
     @property
     def busy(self) -> bool:
-        """Whether a job waits or runs."""
-        return any(job.running for job in self._jobs)
+        """Whether a job waits or runs, or the window has not heard of its end."""
+        if self._closed:
+            return any(job.running for job in self._jobs)
+        return bool(self._jobs)
 
     def run(
         self,

@@ -10,6 +10,7 @@ from qtpy.QtCore import QSignalBlocker, QTimer
 from napari_surgisam.errors import JobError, ModelError, SurgisamError
 from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.advanced_panel import Settings
+from napari_surgisam.plugin.keys import TabKey
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
 from napari_surgisam.plugin.runner import JobThread
@@ -20,6 +21,7 @@ from napari_surgisam.plugin.workbench import Workbench
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image
+    from qtpy.QtGui import QShowEvent
 
     from napari_surgisam.engine.embeddings import EmbeddingCache
 
@@ -69,11 +71,14 @@ class SegmentWidget(SegmentForm):
         self._stage = _Backstage()
         self.destroyed.connect(self._stage.close)
         self.downloads = ModelDownloads(self._stage.download_thread)
+        self._tab: TabKey | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._choose)
         self._connect()
         self._list_layers()
+        self._soon.stop()
+        self._choose()
 
     def _connect(self) -> None:
         layers = self.viewer.layers.events
@@ -100,6 +105,14 @@ class SegmentWidget(SegmentForm):
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
         self.progress.cancelled.connect(self.cancel)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take up Tab when the widget has found its window."""
+        super().showEvent(event)
+        if self._tab is None:
+            self._tab = TabKey(
+                self, lambda: self._bench(Workbench.next_object), self._is_ours_active
+            )
 
     @property
     def thread(self) -> JobThread:
@@ -337,6 +350,10 @@ class SegmentWidget(SegmentForm):
         elif isinstance(error, JobError) and "memory" in str(error):
             remedies = ((f"Use {SMALLER} px", lambda: self.advanced.set_image_size(SMALLER)),)
         self.line.show_message(Message(str(error), "error", remedies))
+
+    def _is_ours_active(self) -> bool:
+        active = self.viewer.layers.selection.active
+        return self.bench is not None and active in self.bench.layers
 
     def _bench(self, action: Any, *arguments: Any) -> None:
         if self.bench is not None:

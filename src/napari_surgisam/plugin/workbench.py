@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FIRST_STEPS = (
     "1  Click on the object.\n2  Hold Alt (or press T) for “not this”.\n3  Press Propagate."
 )
-ROWS_MILLISECONDS = 200
+ROWS_MILLISECONDS = 500
 """How often the table is renewed at most."""
 
 
@@ -90,6 +90,9 @@ class Workbench(QObject):
         self._rows = QTimer(self)
         self._rows.setSingleShot(True)
         self._rows.timeout.connect(self.rows_changed.emit)
+        self._stroke = QTimer(self)
+        self._stroke.setSingleShot(True)
+        self._stroke.timeout.connect(self._on_stroke)
         self._connect()
         self.prompts.read()
         if not self.objects.names:
@@ -239,8 +242,9 @@ class Workbench(QObject):
         self.blockSignals(True)
         self.live.close()
         self.prompts.close()
-        unbind_keys(self._bound())
-        self.labels.events.paint.disconnect(self._on_stroke)
+        unbind_keys(self.layers)
+        self.labels.events.paint.disconnect(self._on_paint)
+        self._stroke.stop()
         self.image.events.data.disconnect(self._on_image_changed)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
 
@@ -259,11 +263,13 @@ class Workbench(QObject):
             "redo": self.redo,
         }
 
-    def _bound(self) -> list[Any]:
+    @property
+    def layers(self) -> list[Any]:
+        """Our layers, on which the keys work."""
         return [*self.prompts.layers, self.labels]
 
     def _connect(self) -> None:
-        bind_keys(self._bound(), self._actions())
+        bind_keys(self.layers, self._actions())
         self.prompts.changed.connect(self._on_prompts)
         self.prompts.refused.connect(lambda text: self._fail(PromptError(text)))
         self.live.opened.connect(self.hint)
@@ -271,7 +277,7 @@ class Workbench(QObject):
         self.live.progressed.connect(lambda _: self._soon())
         self.live.finished.connect(self._on_finished)
         self.live.blocked.connect(self._on_blocked)
-        self.labels.events.paint.connect(self._on_stroke)
+        self.labels.events.paint.connect(self._on_paint)
         self.image.events.data.connect(self._on_image_changed)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -287,7 +293,10 @@ class Workbench(QObject):
             self.hint()
         self.rows_changed.emit()
 
-    def _on_stroke(self, event: Any = None) -> None:
+    def _on_paint(self, event: Any = None) -> None:
+        self._stroke.start(0)  # napari may announce a stroke before it is in the data
+
+    def _on_stroke(self) -> None:
         touched = self.live.writer.notice_stroke()
         if touched is None:
             return
