@@ -253,7 +253,7 @@ def choose_objects(
             continue
         shuffled = torch.randperm(len(seen), generator=random, device=random.device)
         for label in seen[shuffled.to(seen.device)][: lesson.objects].tolist():
-            whole = bool(torch.rand(1, generator=random, device=random.device) < 0.6)
+            whole = bool(torch.rand(1, generator=random, device=random.device) < 0.8)
             owners.append(clip)
             masks.append(batch.mask(clip, label, whole=whole))
     size = batch.images.shape[-1]

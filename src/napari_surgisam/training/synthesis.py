@@ -137,7 +137,7 @@ class _Painter:
         )
         sizes = sizes.gather(1, order)
         for layer in range(layers):
-            inside = self.chance(0.3) & ~crowd & (layer > 0)
+            inside = self.chance(0.5) & ~crowd & (layer > 0)
             host = (self.uniform(0, 1) * layer).long().clamp(max=max(layer - 1, 0))
             if layer:
                 rows = torch.arange(batch, device=self.device)
