@@ -164,7 +164,7 @@ def test_a_correction_marks_its_surroundings_stale(desk, qtbot):
 
 
 def test_a_box_is_a_prompt(desk):
-    desk.widget.bench.draw_box()
+    desk.widget.table.box_wanted.emit()
     shapes = desk.widget.bench.prompts.shapes
     assert shapes.mode == "add_rectangle"
     y, x = desk.discs.centre(230, 2)
@@ -261,10 +261,23 @@ def test_a_labels_layer_of_the_user_keeps_its_ids(desk, qtbot):
     assert all((mine.data[frame] == 9).any() for frame in range(12))
 
 
+def test_masks_can_go_to_a_new_layer(desk):
+    desk.click(230, 0)
+    first = desk.widget.bench.labels
+    box = desk.widget.masks_box
+    box.setCurrentIndex(box.findText("new layer"))
+    desk.settle()
+    second = desk.widget.bench.labels
+    assert second is not first
+    assert first.data[0].any()
+    np.testing.assert_array_equal(second.data, first.data)  # the clicks are answered there
+    assert box.currentText() == second.name
+
+
 def test_labels_of_the_frame_become_prompts(desk):
     labels = desk.widget.bench.labels
     labels.data[0][desk.discs.mask(230, 0)] = 3
-    desk.widget.bench.use_labels()
+    desk.widget.table.labels_offered.emit()
     desk.settle()
     assert [row.object_id for row in desk.widget.table.rows] == [1, 3]
     assert isinstance(desk.widget.bench.session.book.get(3, 0), MaskPrompt)
@@ -343,6 +356,21 @@ def test_closing_the_viewer_in_mid_run_ends_the_thread(desk, qtbot):
     desk.widget.propagate()
     qtbot.waitUntil(lambda: not thread.busy, timeout=20_000)
     assert len(network.remembered) < 12
+
+
+def test_closing_the_dock_ends_the_run_and_leaves_the_viewer_alone(desk, qtbot, slow):
+    desk.click(230, 0)
+    thread = desk.widget.thread
+    desk.widget.bench.live.progressed.connect(
+        lambda event: event.done == 2 and desk.viewer.window.remove_dock_widget(desk.dock)
+    )
+    desk.widget.propagate()
+    qtbot.waitUntil(lambda: not thread.busy, timeout=20_000)
+    masks = desk.viewer.layers["film masks"].data
+    assert 0 < masks.any((1, 2)).sum() < 12
+    desk.viewer.add_image(np.zeros((4, 4)))
+    desk.viewer.dims.set_current_step(0, 5)
+    assert len(desk.viewer.layers) == 4
 
 
 def test_an_error_is_shown_where_it_happened(desk, qtbot, monkeypatch):

@@ -71,6 +71,20 @@ def layer_grid(
     )
 
 
+def level_count(image: Image) -> int:
+    """Return the number of resolutions of an image, 1 where it is not multiscale."""
+    return len(image.data) if image.multiscale else 1
+
+
+def slider_axes(viewer: ViewerModel, image: Image) -> list[tuple[str, int]]:
+    """Return the name and number of an image's axes that are not on screen."""
+    return [
+        (f"{image.axis_labels[axis]} ({length:,})", axis)
+        for axis, length in enumerate(_shape(image, 0))
+        if not is_displayed(viewer, image, axis)
+    ]
+
+
 def layer_frames(image: Image, grid: FrameGrid, window: WindowChoice = "shown") -> FrameSource:
     """Return an image layer's pixels as frames, read lazily and safe for a thread.
 

@@ -144,6 +144,18 @@ def add_labels_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: s
     )
 
 
+def find_masks(viewer: ViewerModel, image: Image, grid: FrameGrid) -> Labels | None:
+    """Return the layer of masks that an earlier widget made for an image, or None."""
+    for layer in viewer.layers:
+        if (
+            hasattr(layer, "selected_label")
+            and layer.metadata.get(OWNER) == image.name
+            and tuple(layer.data.shape) == grid.shape
+        ):
+            return layer
+    return None
+
+
 def style_points(points: Points, colours: Mapping[int, RGBA], selected: int | None) -> None:
     """Fill positive clicks and hollow out negative ones, in their objects' colours.
 
@@ -258,3 +270,11 @@ class LabelsWriter:
                 self.redraw()
         elif shown_frame(self.viewer, self.image, self.grid) == frame:
             self.redraw()
+
+
+def highest_label(labels: Labels, writer: LabelsWriter) -> int:
+    """Return the highest label of a layer; of a lazy one, on the frame that is shown."""
+    if isinstance(labels.data, np.ndarray):
+        return int(labels.data.max(initial=0))
+    frame = shown_frame(writer.viewer, writer.image, writer.grid)
+    return 0 if frame is None else int(writer.read(frame).max(initial=0))

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QMenu,
     QTableWidget,
     QTableWidgetItem,
     QToolButton,
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+VISIBLE_ROWS = 8
 COLUMNS = ("id", "name", "prompts", "frames")
 
 
@@ -59,6 +61,8 @@ class ObjectTable(QWidget):
     renamed = Signal(int, str)
     jumped = Signal(int)  # to the object's next prompt
     shown = Signal(int, bool)
+    box_wanted = Signal()
+    labels_offered = Signal()  # the labels on the frame that is shown, as prompts
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,7 +77,7 @@ class ObjectTable(QWidget):
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self.table.setMinimumHeight(76)
+        self._fit()
         self.table.setToolTip(
             "Click a row to go on with that object; tick to show it; double-click its name to "
             "rename it, another cell to jump to its next prompt."
@@ -86,6 +90,15 @@ class ObjectTable(QWidget):
         self.delete_button = _tool("−", "Delete the object, its prompts and masks", self._delete)
         for button in (self.add_button, self.delete_button, self.jump_button):
             top.addWidget(button)
+        more = _tool("⋯", "More", lambda: None)
+        menu = QMenu(self)
+        menu.addAction("Draw a box (B)").triggered.connect(lambda _=False: self.box_wanted.emit())
+        menu.addAction("Use the labels on this frame as prompts").triggered.connect(
+            lambda _=False: self.labels_offered.emit()
+        )
+        more.setMenu(menu)
+        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        top.addWidget(more)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
@@ -108,6 +121,7 @@ class ObjectTable(QWidget):
                     for column in range(len(COLUMNS)):
                         self.table.setItem(number, column, QTableWidgetItem())
                 self._rows = ()
+                self._fit()
             for number, row in enumerate(rows):
                 if not self._rows or self._rows[number] != row:
                     self._fill(number, row)
@@ -125,6 +139,12 @@ class ObjectTable(QWidget):
         number = self.table.currentRow()
         ranges = self.table.selectedRanges()
         return self._rows[number].object_id if ranges and 0 <= number < len(self._rows) else None
+
+    def _fit(self) -> None:
+        """Take the height of the rows, up to `VISIBLE_ROWS` of them."""
+        rows = min(max(self.table.rowCount(), 2), VISIBLE_ROWS)
+        height = self.table.verticalHeader().defaultSectionSize()
+        self.table.setFixedHeight(rows * height + 2 * self.table.frameWidth())
 
     def _fill(self, number: int, row: ObjectRow) -> None:
         fixed = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable

@@ -8,11 +8,13 @@ second and leave its team behind; and a session that only one thread touches nee
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import Event as Flag
-from threading import Semaphore
+from threading import Semaphore, get_native_id
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -68,7 +70,9 @@ class JobThread:
     """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="surgisam")
+        self._executor = ThreadPoolExecutor(
+            1, thread_name_prefix="surgisam", initializer=_let_the_window_go_first
+        )
         self._courier = _Courier()
         self._jobs: set[RunningJob] = set()
         self._closed = False
@@ -183,6 +187,16 @@ class JobThread:
     def _unless_closed(self, function: Callable[[], None]) -> None:
         if not self._closed:
             function()
+
+
+def _let_the_window_go_first() -> None:
+    """Lower the priority of this thread and those that PyTorch starts from it.
+
+    With all cores computing, the window's longest wait fell from 85 to 50 ms.
+    """
+    if sys.platform == "linux":  # elsewhere a niceness belongs to the whole process
+        thread = get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + 5)
 
 
 def _handle(on_event: Callable[[Any], None], event: object, free: Semaphore) -> None:

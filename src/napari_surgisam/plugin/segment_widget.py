@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
 
 from napari_surgisam.errors import JobError, ModelError, SurgisamError
 from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.advanced_panel import Settings
+from napari_surgisam.plugin.backstage import Backstage
 from napari_surgisam.plugin.keys import TabKey
+from napari_surgisam.plugin.layer_reading import level_count, slider_axes
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
 from napari_surgisam.plugin.runner import JobThread
@@ -23,36 +25,10 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from qtpy.QtGui import QShowEvent
 
-    from napari_surgisam.engine.embeddings import EmbeddingCache
-
 NO_IMAGE = (
     "Open a video, a scan or a picture: File > Open, or File > Open Sample > SurgiSAM > clip."
 )
 SMALLER = 256  # pixels: what "use smaller images" means
-
-
-class _Backstage:
-    """What must end when the window closes, even where Qt deletes the widget first."""
-
-    def __init__(self) -> None:
-        self.thread = JobThread()
-        self.download_thread = JobThread()
-        self.benches: dict[Image, Workbench] = {}
-        self._cache: EmbeddingCache | None = None
-
-    def cache(self) -> EmbeddingCache:
-        if self._cache is None:
-            from napari_surgisam.engine.embeddings import EmbeddingCache
-
-            self._cache = EmbeddingCache()
-        return self._cache
-
-    def close(self, *_: object) -> None:
-        self.thread.close()
-        self.download_thread.close()
-        for bench in self.benches.values():
-            bench.close()
-        self.benches.clear()
 
 
 class SegmentWidget(SegmentForm):
@@ -68,7 +44,7 @@ class SegmentWidget(SegmentForm):
         self.viewer = napari_viewer
         self.bench: Workbench | None = None
         self._image: Image | None = None
-        self._stage = _Backstage()
+        self._stage = Backstage()
         self.destroyed.connect(self._stage.close)
         self.downloads = ModelDownloads(self._stage.download_thread)
         self._tab: TabKey | None = None
@@ -82,8 +58,9 @@ class SegmentWidget(SegmentForm):
 
     def _connect(self) -> None:
         layers = self.viewer.layers.events
-        layers.inserted.connect(self._list_layers)
-        layers.removed.connect(self._list_layers)
+        for event in (layers.inserted, layers.removed):
+            event.connect(self._list_layers)
+            self._stage.disconnect.append(partial(event.disconnect, self._list_layers))
         self.image_box.currentIndexChanged.connect(lambda _: self._choose())
         self.masks_box.currentIndexChanged.connect(lambda _: self._reopen())
         self.models.value_changed.connect(lambda _: self._load())
@@ -102,6 +79,8 @@ class SegmentWidget(SegmentForm):
         self.table.renamed.connect(lambda i, name: self._bench(Workbench.rename, i, name))
         self.table.jumped.connect(lambda i: self._bench(Workbench.jump, i))
         self.table.shown.connect(lambda i, on: self._bench(Workbench.show_object, i, on))
+        self.table.box_wanted.connect(lambda: self._bench(Workbench.draw_box))
+        self.table.labels_offered.connect(lambda: self._bench(Workbench.use_labels))
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
         self.progress.cancelled.connect(self.cancel)
@@ -113,6 +92,13 @@ class SegmentWidget(SegmentForm):
             self._tab = TabKey(
                 self, lambda: self._bench(Workbench.next_object), self._is_ours_active
             )
+
+    def event(self, event: QEvent) -> bool:
+        """End the work where the dock was closed: napari only takes its widget out."""
+        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
+            self.bench = None
+            self._stage.close()
+        return bool(super().event(event))
 
     @property
     def thread(self) -> JobThread:
@@ -166,7 +152,7 @@ class SegmentWidget(SegmentForm):
         """Go on with the image that is chosen."""
         self._image = image = self.image_box.currentData()
         if self.bench is not None:
-            self.bench.pause()
+            self.bench.live.pause()
             self.bench = None
         self.progress.end()
         if image is None:
@@ -175,20 +161,10 @@ class SegmentWidget(SegmentForm):
             self._take(self._stage.benches[image])
             self._stage.benches[image].resume()
         else:
-            self._offer(image)
+            self.advanced.offer(slider_axes(self.viewer, image), level_count(image))
             self._open(image, None)
         self._list_masks()
         self._renew()
-
-    def _offer(self, image: Image) -> None:
-        shift = self.viewer.dims.ndim - image.ndim
-        shown = {a - shift for a in self.viewer.dims.order[-2:]}
-        names = image.axis_labels
-        sliders = [a for a in range(image.ndim) if a not in shown]
-        levels = len(image.data) if image.multiscale else 1
-        self.advanced.offer([(f"{names[a]} ({image.data.shape[a]:,})", a) for a in sliders]
-                            if not image.multiscale
-                            else [(names[a], a) for a in sliders], levels)  # fmt: skip
 
     def _open(self, image: Image, labels: Any, *, fresh: bool = False) -> None:
         """Set an image up: layers, objects, session."""
@@ -223,7 +199,11 @@ class SegmentWidget(SegmentForm):
         length = len(bench.grid)
         names = bench.image.axis_labels
         axis = bench.grid.axis
-        name = "one picture" if axis is None else f"{_axis_name(names[axis])}, {length:,} frames"
+        name = (
+            "one picture"
+            if axis is None
+            else f"{_axis_name(names[axis])}, {length:,} {bench.unit}s"
+        )
         self.axis_label.setText(name)
         self.plan.span.set_length(length)
         bench.hint()
@@ -314,7 +294,8 @@ class SegmentWidget(SegmentForm):
         self._renew()
 
     def _on_progress(self, event: FramePainted) -> None:
-        self.progress.advance(f"frame {event.frame:,}", event.done, event.total)
+        unit = "frame" if self.bench is None else self.bench.unit
+        self.progress.advance(f"{unit} {event.frame:,}", event.done, event.total)
 
     def _why_not(self) -> str:
         """Say why Propagate is off; empty where it is on."""

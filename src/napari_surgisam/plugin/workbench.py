@@ -10,12 +10,21 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.errors import PromptError, SurgisamError
+from napari_surgisam.plugin.advice import next_step, outcome
 from napari_surgisam.plugin.keys import bind_keys, unbind_keys
 from napari_surgisam.plugin.layer_reading import layer_grid
-from napari_surgisam.plugin.layers import OWNER, add_labels_layer, colour_labels, show_frame
+from napari_surgisam.plugin.layers import (
+    OWNER,
+    add_labels_layer,
+    colour_labels,
+    find_masks,
+    highest_label,
+    show_frame,
+)
 from napari_surgisam.plugin.live_session import LiveSession
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.objects import Objects, doubtful_places
+from napari_surgisam.plugin.painted_frames import PaintedFrames
 from napari_surgisam.plugin.prompt_layers import PromptLayers
 
 if TYPE_CHECKING:
@@ -28,9 +37,8 @@ if TYPE_CHECKING:
     from napari_surgisam.plugin.advanced_panel import Settings
     from napari_surgisam.plugin.runner import JobThread
 
-FIRST_STEPS = (
-    "1  Click on the object.\n2  Hold Alt (or press T) for “not this”.\n3  Press Propagate."
-)
+SPACE_NAMES = frozenset({"z", "y", "x", "depth", "slice"})
+
 ROWS_MILLISECONDS = 500
 """How often the table is renewed at most."""
 
@@ -77,11 +85,10 @@ class Workbench(QObject):
         self.viewer, self.image, self.settings = viewer, image, settings
         self.grid = layer_grid(viewer, image, axis=settings.axis, level=settings.level)
         self.objects = Objects()
-        labels = (
-            labels
-            or self._masks()
-            or add_labels_layer(viewer, image, self.grid, f"{image.name} masks")
-        )
+        if labels is None and not new_labels:
+            labels = find_masks(viewer, image, self.grid)
+        if labels is None:
+            labels = add_labels_layer(viewer, image, self.grid, f"{image.name} masks")
         self.own_labels = labels.metadata.get(OWNER) == image.name
         self.labels: Labels = labels
         self.prompts = PromptLayers(viewer, image, self.grid, self.objects)
@@ -90,15 +97,20 @@ class Workbench(QObject):
         self._rows = QTimer(self)
         self._rows.setSingleShot(True)
         self._rows.timeout.connect(self.rows_changed.emit)
-        self._stroke = QTimer(self)
-        self._stroke.setSingleShot(True)
-        self._stroke.timeout.connect(self._on_stroke)
+        self.painted = PaintedFrames(self.live, self.unit)
         self._connect()
         self.prompts.read()
         if not self.objects.names:
-            self.objects.add(self._labels_in_layer())
+            self.objects.add(self._taken())
         self.select(self.objects.selected)
         self.start_clicking()
+
+    @property
+    def unit(self) -> str:
+        """What one frame is called: "frame" in time, "slice" in space."""
+        axis = self.grid.axis
+        spatial = axis is not None and self.image.axis_labels[axis].lower() in SPACE_NAMES
+        return "slice" if spatial else "frame"
 
     @property
     def session(self) -> Session | None:
@@ -120,7 +132,7 @@ class Workbench(QObject):
 
     def add_object(self) -> None:
         """Add an object and go on with it."""
-        self.select(self.objects.add(self._labels_in_layer()))
+        self.select(self.objects.add(self._taken()))
         self.start_clicking()
 
     def next_object(self) -> None:
@@ -185,7 +197,9 @@ class Workbench(QObject):
         """Show the next frame whose masks the network doubts."""
         annotation = self.live.annotation
         places = [] if annotation is None else doubtful_places(annotation)
-        self._jump([p.start for p in places], "No doubtful frame: the model trusts every mask.")
+        self._jump(
+            [p.start for p in places], f"No doubtful {self.unit}: the model trusts every mask."
+        )
 
     # -- work
 
@@ -194,6 +208,7 @@ class Workbench(QObject):
         self.prompts.read()
         selected = self.objects.selected
         self._deeds.append("step")
+        self._say("You can look around meanwhile. A click stops the run and counts.")
         self.live.propagate(plan, [selected] if only_selected and selected is not None else None)
 
     def undo(self) -> None:
@@ -207,32 +222,18 @@ class Workbench(QObject):
 
     def redo(self) -> None:
         """Take back the last undo of a click or propagation."""
-        if self.live.redo():
-            self._deeds.append("step")
-            self._show_prompts()
-        else:
+        if not self.live.redo():
             self._say("There is nothing to redo.")
+            return
+        self._deeds.append("step")
+        self._show_prompts()
 
     def use_labels(self) -> None:
         """Make the labels on the frame that is shown prompts of their objects."""
-        frame = self.live.frame
-        ids = [] if frame is None else np.unique(self.live.writer.read(frame)).tolist()
-        ids = [i for i in ids if i]
-        if frame is None or not ids:
-            self._say("There are no labels on this frame: paint some, or go to one with labels.")
-            return
-        self.objects.include(ids)
-        self._deeds.append("step")
-        self.live.use_painted(frame, ids)
-        self.select(self.objects.selected)
-        self._say(f"The labels on frame {frame} are prompts now: propagate carries them on.")
-
-    def pause(self) -> None:
-        """Rest while another image is being worked on."""
-        self.live.pause()
+        self.painted.use_shown()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Go on after another image was worked on."""
         self.live.resume()
         self.start_clicking()
 
@@ -243,8 +244,7 @@ class Workbench(QObject):
         self.live.close()
         self.prompts.close()
         unbind_keys(self.layers)
-        self.labels.events.paint.disconnect(self._on_paint)
-        self._stroke.stop()
+        self.painted.close()
         self.image.events.data.disconnect(self._on_image_changed)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
 
@@ -276,8 +276,10 @@ class Workbench(QObject):
         self.live.edited.connect(self.rows_changed.emit)
         self.live.progressed.connect(lambda _: self._soon())
         self.live.finished.connect(self._on_finished)
-        self.live.blocked.connect(self._on_blocked)
-        self.labels.events.paint.connect(self._on_paint)
+        self.painted.message.connect(self.message.emit)
+        self.painted.stroked.connect(lambda: self._deeds.append("stroke"))
+        self.painted.adopted.connect(self._on_adopted)
+        self.painted.released.connect(self.hint)
         self.image.events.data.connect(self._on_image_changed)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -293,52 +295,15 @@ class Workbench(QObject):
             self.hint()
         self.rows_changed.emit()
 
-    def _on_paint(self, event: Any = None) -> None:
-        self._stroke.start(0)  # napari may announce a stroke before it is in the data
-
-    def _on_stroke(self) -> None:
-        touched = self.live.writer.notice_stroke()
-        if touched is None:
-            return
-        self._deeds.append("stroke")
-        self._on_blocked(*touched)
-
-    def _on_blocked(self, frame: int, ids: Iterable[int]) -> None:
-        ids = sorted(ids)
-        known = ", ".join(map(str, ids))
-
-        def use() -> None:
-            self.objects.include(ids)
-            self._deeds.append("step")
-            self.live.use_painted(frame, ids)
-            self._say(f"Frame {frame} is a prompt now: propagate carries it on.")
-
-        def overwrite() -> None:
-            self.live.overwrite_painted(frame)
-            self.hint()
-
-        self.message.emit(
-            Message(
-                f"Frame {frame} is painted by hand (object {known}) and stays as it is.",
-                "note",
-                (("Use as prompt", use), ("Show the model's mask", overwrite)),
-            )
-        )
+    def _on_adopted(self, object_ids: Iterable[int]) -> None:
+        """Take up the objects whose labels become prompts."""
+        self.objects.include(object_ids)
+        self._deeds.append("step")
+        self.select(self.objects.selected)
 
     def _on_finished(self, done: int, cancelled: bool) -> None:
-        annotation, length = self.live.annotation, len(self.grid)
-        if annotation is None or not done:
-            return
-        frames = {f for masklet in annotation.masklets.values() for f in masklet}
-        text = f"{len(frames):,} of {length:,} frames have masks."
-        if cancelled:
-            text = f"Stopped. {text} Propagate goes on; Ctrl+Z takes this run back."
-        elif places := doubtful_places(annotation):
-            plural = "s" if len(places) > 1 else ""
-            text += f" {len(places)} doubtful place{plural}: press N."
-        else:
-            text += " Look through them; a click on a frame corrects it."
-        self._say(text)
+        if self.session is not None and done:
+            self._say(outcome(self.session, self.unit, cancelled=cancelled))
 
     def _on_image_changed(self, event: Any = None) -> None:
         self.closed.emit(f"The pixels of {self.image.name} changed, so segmenting it has ended.")
@@ -355,19 +320,7 @@ class Workbench(QObject):
 
     def hint(self) -> None:
         """Say what to do next."""
-        session = self.session
-        stale = [] if session is None else [o for o in self.objects.names if session.stale(o)]
-        if session is None or not len(session.book):
-            self._say(FIRST_STEPS)
-        elif stale:
-            spans = session.stale(stale[0])
-            last = (spans[-1].stop or len(self.grid)) - 1
-            self._say(
-                f"{self.objects.names[stale[0]]} changed: its masks on frames "
-                f"{spans[0].start}–{last} are older than your clicks. Press Propagate."
-            )
-        else:
-            self._say("Click again to correct the mask; A adds an object; P propagates.")
+        self._say(next_step(self.session, self.objects.names, self.unit))
 
     # -- small things
 
@@ -397,23 +350,6 @@ class Workbench(QObject):
             colour_labels(self.labels, self.objects.colours())
         self.prompts.style()
 
-    def _masks(self) -> Labels | None:
-        """Return the layer of masks that an earlier widget made for this image."""
-        for layer in self.viewer.layers:
-            if (
-                hasattr(layer, "selected_label")
-                and layer.metadata.get(OWNER) == self.image.name
-                and tuple(layer.data.shape) == self.grid.shape
-            ):
-                return layer
-        return None
-
-    def _labels_in_layer(self) -> list[int]:
+    def _taken(self) -> list[int]:
         """Return ids that a user's layer holds, so that new objects get others."""
-        if self.own_labels:
-            return []
-        data = self.labels.data
-        if isinstance(data, np.ndarray):
-            return [int(data.max(initial=0))]
-        frame = self.live.frame if hasattr(self, "live") else None
-        return [0 if frame is None else int(self.live.writer.read(frame).max())]
+        return [] if self.own_labels else [highest_label(self.labels, self.live.writer)]

@@ -1,0 +1,50 @@
+"""What the widget tells a person to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.plugin.objects import doubtful_places
+
+if TYPE_CHECKING:
+    from napari_surgisam.engine.session import Session
+
+FIRST_STEPS = (
+    "1  Click on the object.\n2  Hold Alt (or press T) for “not this”.\n3  Press Propagate."
+)
+
+
+def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str) -> str:
+    """Say what to do next.
+
+    Parameters
+    ----------
+    session : Session or None
+    names : mapping of ObjectId to str
+        The objects' names.
+    unit : {"frame", "slice"}
+    """
+    if session is None or not len(session.book):
+        return FIRST_STEPS
+    for object_id, name in sorted(names.items()):
+        spans = session.stale(object_id)
+        if spans:
+            last = (spans[-1].stop or len(session.frames)) - 1
+            return (
+                f"{name} changed: its masks on {unit}s {spans[0].start}–{last} are older than "
+                "your clicks. Press Propagate."
+            )
+    return "Click again to correct the mask; A adds an object; P propagates."
+
+
+def outcome(session: Session, unit: str, *, cancelled: bool) -> str:
+    """Say what a propagation has brought, and what to do with it."""
+    frames = {f for masklet in session.masklets.values() for f in masklet}
+    text = f"{len(frames):,} of {len(session.frames):,} {unit}s have masks."
+    if cancelled:
+        return f"Stopped. {text} Propagate goes on; Ctrl+Z takes this run back."
+    if places := doubtful_places(session.annotation):
+        return f"{text} {len(places)} doubtful place{'s' if len(places) > 1 else ''}: press N."
+    return f"{text} Look through them; a click on a {unit} corrects it."
