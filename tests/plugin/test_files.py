@@ -4,12 +4,14 @@ import nibabel as nib
 import npe2
 import numpy as np
 import pytest
+import zarr
 from napari.components import ViewerModel
 
 from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.errors import DataError
 from napari_surgisam.plugin import files
 from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid
+from napari_surgisam.plugin.layers import add_labels_layer
 from napari_surgisam.resources import sample_data
 
 SAMPLES = {
@@ -104,3 +106,28 @@ def test_movies_and_volumes_come_to_us(manifest):
     patterns = {p for r in manifest.contributions.readers for p in r.filename_patterns}
     assert {"*.mp4", "*.avi", "*.mkv", "*.mov", "*.nii", "*.nii.gz"} <= patterns
     assert files.movie_reader([sample_data() / "clip.mp4"] * 2) is None
+
+
+def test_labels_are_saved_with_the_affine_of_their_scan(tmp_path):
+    stored = np.zeros((5, 6, 7), np.int16)  # x, y, z
+    affine = np.array([[0.5, 0.1, 0, 3], [0, 0.75, 0, 4], [0, 0, 3, 5], [0, 0, 0, 1]])
+    scan = nib.Nifti1Image(stored, affine)
+    scan.header.set_xyzt_units("mm")
+    nib.save(scan, tmp_path / "scan.nii")
+    ((data, kwargs, _),) = files.nifti_reader(tmp_path / "scan.nii")(tmp_path / "scan.nii")
+    viewer = ViewerModel()
+    image = viewer.add_image(data, **kwargs)
+    labels = add_labels_layer(viewer, image, layer_grid(viewer, image), "masks")
+    labels.data[2, 3, 4] = 300
+    path = str(tmp_path / "labels.nii.gz")
+    assert files.write_labels(path, *labels.as_layer_data_tuple()[:2]) == [path]
+    saved = nib.load(path)
+    np.testing.assert_allclose(saved.affine, affine, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(saved.dataobj), labels.data.T)
+
+
+def test_a_movies_labels_are_saved_as_zarr(tmp_path):
+    labels = ViewerModel().add_labels(np.eye(4, dtype=np.uint16).reshape(2, 2, 4))
+    path = str(tmp_path / "labels.zarr")
+    assert files.write_labels(path, *labels.as_layer_data_tuple()[:2]) == [path]
+    np.testing.assert_array_equal(np.asarray(zarr.open_array(path)), labels.data)

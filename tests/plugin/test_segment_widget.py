@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_surgisam.data.prompts import MaskPrompt
 from napari_surgisam.engine.plan import Plan, Span
+from napari_surgisam.plugin.plan_widget import plan_for
 
 pytestmark = pytest.mark.qt
 
@@ -51,6 +52,20 @@ def test_propagate_fills_every_frame_for_every_object(desk, qtbot):
     assert [row.frames for row in desk.widget.table.rows] == ["12 ✓", "12 ✓"]
     assert "12 of 12 frames have masks" in desk.widget.line.message.text
     assert not desk.widget.progress.isVisible()
+
+
+def test_a_movie_prompted_from_its_start_is_tracked_forward(desk):
+    session = desk.widget.bench.session
+    desk.click(230, 0)
+    desk.click(230, 8)
+    assert plan_for(Plan("outward"), session) == Plan("first-n")
+    assert plan_for(Plan("outward", Span(2)), session).order == "first-n"
+    assert plan_for(Plan("backward"), session).order == "backward"
+    desk.widget.bench.undo()
+    desk.widget.bench.undo()
+    desk.settle()
+    desk.click(230, 3)
+    assert plan_for(Plan("outward"), session).order == "outward"
 
 
 def test_only_the_selected_object_in_a_span(desk, qtbot):

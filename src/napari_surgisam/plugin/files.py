@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     PathLike = str | Path
 
+AFFINE = "affine"
+"""Key of a layer's metadata: NIfTI's matrix, for the stored (x, y, z) order."""
+
 SOURCE = "surgisam_source"
 """Key of a layer's metadata under which a `FrameStack` says how to open its file anew."""
 
@@ -131,6 +134,54 @@ def open_retina() -> list[LayerData]:
     return [(data.retina(), {"name": "retina", "rgb": True}, "image")]
 
 
+def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a Labels layer as NIfTI, with the affine of its image, or as zarr.
+
+    Parameters
+    ----------
+    path : str
+        Ends with .nii.gz, .nii or .zarr; napari has asked before replacing what is there.
+    data : (T or Z, Y, X) or (Y, X) integer array
+        NumPy, dask or zarr; read frame by frame.
+    attributes : dict
+        What napari knows of the layer.
+
+    Returns
+    -------
+    list of str
+        The path that was written.
+
+    Raises
+    ------
+    DataError
+        If the labels do not fit the format, or the disk is full.
+    """
+    from napari_surgisam.data.frames import ArrayFrames
+    from napari_surgisam.formats.labels import create_labels
+
+    scale, units = attributes.get("scale", ()), attributes.get("units", ())
+    frames = ArrayFrames(
+        data,
+        window=(0, 1),
+        spacing=[
+            float((abs(step) * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else None
+            for step, unit in zip(scale, units, strict=True)
+        ]
+        or None,
+        affine=attributes.get("metadata", {}).get(AFFINE),
+        name=str(attributes.get("name", "labels")),
+    )
+
+    def plane(frame: int) -> NDArray[Any]:
+        return np.asarray(data[frame] if frames.ndim == 3 else data)
+
+    highest = max(int(plane(frame).max(initial=0)) for frame in range(len(frames)))
+    with create_labels(path, frames, max(highest, 1), overwrite=True) as writer:
+        for frame in range(len(frames)):
+            writer.write(frame, plane(frame))
+    return [path]
+
+
 def _read_movie(path: Any) -> list[LayerData]:
     from napari_surgisam.formats.sources import open_source
 
@@ -164,7 +215,7 @@ def _read_nifti(path: Any) -> list[LayerData]:
     labels = ("t", "z", "y", "x")[-array.ndim :] if array.ndim <= 4 else None
     kwargs: dict[str, Any] = {
         "name": file.name.removesuffix(".gz").removesuffix(".nii"),
-        "metadata": {"affine": np.asarray(image.affine)},
+        "metadata": {AFFINE: np.asarray(image.affine)},
     }
     if labels is not None:
         kwargs["axis_labels"] = labels

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_surgisam.data.prompts import AnyPrompt, Prompt
+from napari_surgisam.plugin.files import AFFINE
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.label_store import label_store
 from napari_surgisam.plugin.layer_reading import (
@@ -67,10 +68,9 @@ def write_prompts(
     frames = np.array([prompt.frame for _, prompt in rows], np.int64)
     pixels = np.array([(p.y, p.x) for p, _ in rows], float).reshape(-1, 2)
     polarity = ["positive" if p.positive else "negative" for p, _ in rows]
-    features = {
-        "object_id": [*points.features["object_id"].iloc[kept], *(q.object_id for _, q in rows)],
-        "polarity": [*points.features["polarity"].iloc[kept], *polarity],
-    }
+    ids = [*points.features["object_id"].iloc[kept], *(q.object_id for _, q in rows)]
+    signs = [*points.features["polarity"].iloc[kept], *polarity]
+    features = {"object_id": np.array(ids, int), "polarity": np.array(signs, object)}
     points.selected_data = set()
     with points.events.data.blocker(), points.events.features.blocker():
         points.data = np.concatenate([np.asarray(points.data)[kept], grid.place(frames, pixels)])
@@ -135,11 +135,12 @@ def add_labels_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: s
         shifted = np.asarray(image.data_to_world((factors - 1) / 2))
         placement["translate"] = image.translate + np.linalg.solve(matrix, shifted - origin)
         placement["scale"] = image.scale * factors
+    kept = {AFFINE: image.metadata[AFFINE]} if AFFINE in image.metadata else {}
     return viewer.add_labels(
         label_store(grid.shape, grid.plane),
         name=name,
         opacity=0.7,
-        metadata={OWNER: image.name},
+        metadata={OWNER: image.name, **kept},
         **placement,
     )
 

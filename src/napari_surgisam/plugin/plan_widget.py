@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QFormLayout, QHBoxLayout, QRadioButton, QWidget
 
 from napari_surgisam.engine.plan import Order, Plan
 from napari_surgisam.plugin.span_widget import SpanWidget
+
+if TYPE_CHECKING:
+    from napari_surgisam.engine.session import Session
 
 WAYS: tuple[tuple[str, Order, str], ...] = (
     ("both", "outward", "From every prompted frame outward, forward and back."),
@@ -53,3 +57,16 @@ class PlanWidget(QWidget):
         self._ways.button(number).setChecked(True)
         self.span.set_value(plan.span)
         self.value_changed.emit(self.value())
+
+
+def plan_for(plan: Plan, session: Session | None) -> Plan:
+    """Return how "both ways" runs through a movie that is prompted from its start.
+
+    Nothing lies before the first prompt then, so one forward pass meets all frames and
+    later prompts correct it on the way; it does not turn round between two prompts.
+    """
+    if session is None or plan.order != "outward" or not session.frames.temporal:
+        return plan
+    frames = plan.span.frames(len(session.frames))
+    first = min((f for o in session.book.object_ids for f in session.book.frames(o)), default=0)
+    return replace(plan, order="first-n") if frames and first <= frames[0] else plan

@@ -95,7 +95,7 @@ class PromptLayers(QObject):
     def show(self, prompts: Iterable[AnyPrompt]) -> None:
         """Put prompts into the layers in place of what they hold; nothing is announced."""
         write_prompts(prompts, self.points, self.shapes, self.grid)
-        self.style()
+        self.select()  # new features bring new defaults
 
     def read(self) -> dict[Key, Prompt] | None:
         """Announce and return what the layers say, or None where they cannot be read."""

@@ -15,6 +15,7 @@ from napari_surgisam.plugin.keys import TabKey
 from napari_surgisam.plugin.layer_reading import level_count, slider_axes
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
+from napari_surgisam.plugin.plan_widget import plan_for
 from napari_surgisam.plugin.runner import JobThread
 from napari_surgisam.plugin.segment_form import SegmentForm
 from napari_surgisam.plugin.session_jobs import FramePainted
@@ -276,7 +277,8 @@ class SegmentWidget(SegmentForm):
         if why:
             self.line.show_message(Message(why, "note"))
         elif self.bench is not None:
-            self.bench.propagate(self.plan.value(), only_selected=only_selected)
+            plan = plan_for(self.plan.value(), self.bench.session)
+            self.bench.propagate(plan, only_selected=only_selected)
 
     def cancel(self) -> None:
         """Stop what runs; what it has done is kept."""
