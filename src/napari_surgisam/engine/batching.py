@@ -14,13 +14,19 @@ from napari_surgisam.engine.network import FrameEmbedding, Prediction
 
 def by_group(
     items: Sequence[Any],
-    kind: Callable[[Any], Hashable],
+    kind: Callable[[Any], Hashable] | None,
     run: Callable[[list[int]], list[Any]],
 ) -> list[Any]:
-    """Run items of equal kind together and return the results in the items' order."""
+    """Run items of equal kind together, or one by one where `kind` is None.
+
+    Returns
+    -------
+    list
+        The results in the items' order.
+    """
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for k, item in enumerate(items):
-        groups[kind(item)].append(k)
+        groups[k if kind is None else kind(item)].append(k)
     results: dict[int, Any] = {}
     for chosen in groups.values():
         results.update(zip(chosen, run(chosen), strict=True))

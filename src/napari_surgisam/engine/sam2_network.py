@@ -19,7 +19,7 @@ from torch import Tensor
 
 from napari_surgisam.engine.batching import by_group, pick, split_predictions, stack
 from napari_surgisam.engine.memory import Memory, Recall
-from napari_surgisam.engine.network import FrameEmbedding, Prediction, Query
+from napari_surgisam.engine.network import ABSENT_LOGIT, FrameEmbedding, Prediction, Query
 from napari_surgisam.engine.resizing import resize_images
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -46,6 +46,8 @@ class Sam2Network:
         float32, or bfloat16 for autocast.
     encoder_fingerprint : str
         Identity of the image encoder's weights and configuration.
+    batched : bool
+        Whether objects that are alike run as one batch. In training mode they always do.
 
     References
     ----------
@@ -58,8 +60,10 @@ class Sam2Network:
         *,
         precision: torch.dtype = torch.float32,
         encoder_fingerprint: str = "",
+        batched: bool = True,
     ) -> None:
         self.model = model
+        self.batched = batched
         self.precision = precision
         self.encoder_fingerprint = encoder_fingerprint
         self.image_size: int = model.image_size
@@ -83,7 +87,7 @@ class Sam2Network:
             One per image.
         """
         height, width = images.shape[-2:]
-        resized = resize_images(images, self.image_size).to(self.device)
+        resized = resize_images(images, self.image_size).to(self.device).contiguous()
         with self._autocast():
             mean = resized.new_tensor(IMAGE_MEAN, dtype=torch.float32)[:, None, None]
             std = resized.new_tensor(IMAGE_STD, dtype=torch.float32)[:, None, None]
@@ -107,7 +111,7 @@ class Sam2Network:
         """
         return by_group(
             queries,
-            self._kind,
+            self._kind if self._batches else None,
             lambda chosen: self._segment_alike(
                 pick(embedding, chosen), [queries[k] for k in chosen]
             ),
@@ -122,11 +126,15 @@ class Sam2Network:
         """Encode the chosen masks of K objects on one frame into memories."""
         return by_group(
             predictions,
-            lambda prediction: prediction.prompted,
+            (lambda prediction: prediction.prompted) if self._batches else None,
             lambda chosen: self._remember_alike(
                 pick(embedding, chosen), [predictions[k] for k in chosen], frame
             ),
         )
+
+    @property
+    def _batches(self) -> bool:
+        return self.batched or self.model.training
 
     def _autocast(self) -> torch.autocast:
         half = self.precision != torch.float32
@@ -186,7 +194,9 @@ class Sam2Network:
             repeat_image=False,
             high_res_features=high_resolution,
         )
-        pointers = self._gate_pointers(model.obj_ptr_proj(tokens), presence)
+        # token by token: projected together, they would differ from sam2's in the last bit
+        projected = torch.stack([model.obj_ptr_proj(token) for token in tokens.unbind(1)], dim=1)
+        pointers = self._gate_pointers(projected, presence)
         pointers = pointers.expand(-1, masks.shape[1], -1)
         return split_predictions(masks, ious, pointers, presence, prompted=first.prompted)
 
@@ -317,13 +327,13 @@ class Sam2Network:
         self, embeddings: Sequence[FrameEmbedding], predictions: Sequence[Prediction], frame: int
     ) -> list[Memory]:
         features, _ = stack(embeddings, len(predictions))
-        logits = torch.stack([p.mask_logits for p in predictions])[:, None]
+        masks = self._enlarged(predictions).to(features.device)
         presence = torch.stack([p.presence for p in predictions])[:, None]
         with self._autocast():
             tokens, _ = self.model._encode_new_memory(
                 current_vision_feats=[features.flatten(2).permute(2, 0, 1)],
                 feat_sizes=[tuple(features.shape[-2:])],
-                pred_masks_high_res=_interpolate(logits.to(features.device), self.image_size),
+                pred_masks_high_res=masks,
                 object_score_logits=presence.to(features.device),
                 is_mask_from_pts=predictions[0].prompted,
             )
@@ -332,6 +342,21 @@ class Sam2Network:
         return [
             Memory(frame, token, p.pointer, p.iou, float(p.presence.detach()))
             for token, p in zip(tokens.split(1), predictions, strict=True)
+        ]
+
+    def _enlarged(self, predictions: Sequence[Prediction]) -> Tensor:
+        """Return the (K, 1, S, S) logits of the chosen masks at the network's image size."""
+        if self._batches or predictions[0].prompted:
+            logits = torch.stack([p.mask_logits for p in predictions])[:, None]
+            return _interpolate(logits, self.image_size)
+        # sam2 enlarges all candidates of a tracked frame together: another last bit
+        gated = [
+            p.logits if p.presence > 0 else torch.full_like(p.logits, ABSENT_LOGIT)
+            for p in predictions
+        ]
+        enlarged = [_interpolate(maps[None], self.image_size)[0] for maps in gated]
+        return torch.stack([e[p.choice] for e, p in zip(enlarged, predictions, strict=True)])[
+            :, None
         ]
 
 
@@ -363,7 +388,12 @@ def load_sam2(
     if state is not None:
         model.load_state_dict(state)
     return Sam2Network(
-        model.to(device), precision=precision, encoder_fingerprint=encoder_fingerprint
+        model.to(device),
+        precision=precision,
+        encoder_fingerprint=encoder_fingerprint,
+        # on the CPU a batch saves no time, and sam2's own code runs object by object: some
+        # convolutions differ in the last bit, which rounding memories to bfloat16 magnifies
+        batched=torch.device(device).type != "cpu",
     )
 
 
