@@ -179,14 +179,31 @@ def _encode(path: Path, images: list[NDArray[np.uint8]]) -> None:
         container.mux(stream.encode())
 
 
-CLICKS = (  # frame, y, x, object, polarity: what a person would click on the first frame
+CLICKS = (  # frame, y, x, object, polarity: what a person would click
     (0, 130, 462, 1, "positive"),  # the cat: between the eyes
     (0, 165, 380, 1, "positive"),  # its cheek
     (0, 378, 535, 2, "positive"),  # the retina
     (0, 330, 165, 3, "positive"),  # the cup: the coffee
+    (0, 272, 165, 3, "positive"),  # its rim
     (0, 380, 95, 3, "positive"),  # the saucer, left
+    (0, 350, 245, 3, "positive"),  # the saucer, right
     (0, 418, 165, 3, "positive"),  # the saucer, below
     (0, 280, 82, 3, "negative"),  # the grass beside the cup
+    # corrections: the cup again, once it has grown
+    (20, 288, 229, 3, "positive"),
+    (20, 243, 229, 3, "positive"),
+    (20, 380, 147, 3, "positive"),
+    (20, 368, 325, 3, "positive"),
+    (20, 429, 227, 3, "positive"),
+    # and both where the cup hides part of the cat
+    (30, 181, 202, 1, "positive"),
+    (30, 224, 147, 1, "positive"),
+    (30, 157, 264, 1, "positive"),
+    (30, 294, 288, 3, "positive"),
+    (30, 208, 288, 3, "positive"),
+    (30, 329, 184, 3, "positive"),
+    (30, 322, 386, 3, "positive"),
+    (30, 420, 276, 3, "positive"),
 )
 
 

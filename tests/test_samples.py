@@ -88,16 +88,16 @@ def test_the_truth_lies_on_the_picture(clip, clip_labels):
 @pytest.mark.parametrize("kind", ["clip", "volume"])
 def test_clicks_lie_on_what_they_name(kind, clip_labels, volume_labels):
     labels = clip_labels if kind == "clip" else np.asarray(volume_labels.dataobj).T
-    prompted = 0 if kind == "clip" else labels.shape[0] // 2
+    prompted = {0, 20, 30} if kind == "clip" else {labels.shape[0] // 2}
     rows = clicks(f"{kind}_prompts.csv")
-    assert {frame for frame, *_ in rows} == {prompted}
+    assert {frame for frame, *_ in rows} == prompted
     for frame, y, x, object_id, polarity in rows:
         hit = labels[frame, y, x]
         assert polarity in {"positive", "negative"}
         assert (hit == int(object_id)) == (polarity == "positive")
-    positives = [object_id for *_, object_id, polarity in rows if polarity == "positive"]
-    assert set(positives) == {"1", "2", "3"}
-    assert max(positives.count(n) for n in positives) <= 3
+    positives = [(frame, object_id) for frame, *_, object_id, p in rows if p == "positive"]
+    assert {object_id for _, object_id in positives} == {"1", "2", "3"}
+    assert max(positives.count(place) for place in positives) <= 5  # a person's patience
 
 
 def test_the_volume_carries_its_geometry(volume, volume_labels):
