@@ -13,6 +13,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_surgisam.engine import models
@@ -58,7 +59,8 @@ def click(widget: SegmentWidget, file: str, names: dict[int, str]) -> None:
 def shoot(viewer: napari.Viewer, name: str) -> None:
     """Write a picture of the window."""
     wait(seconds=0.6)
-    viewer.screenshot(IMAGES / name, canvas_only=False, flash=False)
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    Image.fromarray(pixels[..., :3]).quantize(256).save(IMAGES / name, optimize=True)
     print(IMAGES / name)
 
 
@@ -80,7 +82,6 @@ def clip() -> None:
     viewer, widget = open_sample("clip")
     shoot(viewer, "segment-first-click.png")
     click(widget, "clip_prompts.csv", {1: "cat", 2: "retina", 3: "cup"})
-    shoot(viewer, "segment-clicks.png")
     done: list[int] = []
     widget.bench.live.progressed.connect(lambda event: done.append(event.done))
     widget.propagate()

@@ -450,3 +450,40 @@ def test_clicks_that_were_there_before_are_taken_up(
     assert [row.object_id for row in widget.table.rows] == [4, 6]
     assert (widget.bench.labels.data[0] == 4).any()
     assert (widget.bench.labels.data[3] == 6).any()
+
+
+def test_another_depth_is_worked_on_when_asked(make_napari_viewer, qtbot, fake_network, discs):
+    from napari_surgisam.plugin.segment_widget import SegmentWidget
+
+    viewer = make_napari_viewer()
+    film = np.stack([discs.read(frame)[..., 0] for frame in range(len(discs))])
+    viewer.add_image(
+        np.stack([film, film[:, ::-1]], axis=1),
+        axis_labels=("t", "z", "y", "x"),
+        contrast_limits=(0, 255),
+    )
+    viewer.dims.set_point((0, 1), (0, 0))
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+
+    def settle():
+        qtbot.wait(50)
+        qtbot.waitUntil(
+            lambda: widget.bench.session is not None and not widget.busy, timeout=20_000
+        )
+
+    settle()
+    assert (widget.bench.grid.axis, dict(widget.bench.grid.fixed)) == (0, {1: 0})
+    viewer.dims.set_point(1, 1)
+    y, x = discs.centre(230, 0)
+    widget.bench.prompts.points.add((0, 1, 95 - y, x))
+    settle()
+    assert "another depth" in widget.line.message.text
+    assert not len(widget.bench.session.book)
+    widget.line.findChildren(QPushButton)[0].click()
+    settle()
+    assert dict(widget.bench.grid.fixed) == {1: 1}
+    assert len(widget.bench.session.book) == 1
+    labels = widget.bench.labels.data
+    assert overlap(labels[0, 1], 1, discs.mask(230, 0)[::-1]) > 0.8
+    assert not labels[:, 0].any()

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_surgisam.plugin.grid import NO_AXIS
@@ -48,6 +55,7 @@ class AdvancedPanel(QWidget):
     """Edits `Settings`; collapsed."""
 
     value_changed = Signal(object)  # Settings
+    here_requested = Signal()  # take channel and position from the sliders
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,9 +77,15 @@ class AdvancedPanel(QWidget):
         self._prompted.setRange(1, 64)
         self._prompted.setValue(MAX_CONDITIONING)
         self._prompted.setToolTip("How many prompted frames, the nearest, each frame looks back to")
+        self.here = QPushButton("as the sliders are now")
+        self.here.setToolTip(
+            "Work on the channel, depth or time that the other sliders show at this moment"
+        )
+        self.here.clicked.connect(lambda _=False: self.here_requested.emit())
         form = QFormLayout()
         for label, widget in (
             ("Frames along", self._axis),
+            ("Channel, position", self.here),
             ("Resolution", self._level),
             ("Window", self._window),
             ("Image size", self._size),
@@ -127,6 +141,7 @@ class AdvancedPanel(QWidget):
             _fill(self._level, [(f"{n}{', the finest' if n == 0 else ''}", n)
                                 for n in range(levels)])  # fmt: skip
         self._axis.setEnabled(len(axes) > 0)
+        self.here.setEnabled(len(axes) > 1)
         self._level.setEnabled(levels > 1)
         self._last = self.value()
 

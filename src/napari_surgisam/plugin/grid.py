@@ -122,6 +122,12 @@ def nearest(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.floor(values + 0.5).astype(np.int64)
 
 
+def axis_word(label: str) -> str:
+    """Return what a person calls an axis of this name; napari's numbers are a "slider"."""
+    words = {"t": "time", "z": "depth"}
+    return words.get(label.lower(), "slider" if label.lstrip("-").isdigit() else label)
+
+
 def frame_grid(
     shape: Sequence[int],
     *,

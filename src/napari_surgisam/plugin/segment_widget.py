@@ -11,6 +11,7 @@ from napari_surgisam.errors import JobError, ModelError, SurgisamError
 from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.advanced_panel import Settings
 from napari_surgisam.plugin.backstage import Backstage
+from napari_surgisam.plugin.grid import axis_word
 from napari_surgisam.plugin.keys import TabKey
 from napari_surgisam.plugin.layer_reading import level_count, slider_axes
 from napari_surgisam.plugin.message_line import Message
@@ -74,6 +75,7 @@ class SegmentWidget(SegmentForm):
         self.downloads.failed.connect(self._fail)
         self.models.failed.connect(self._fail)
         self.advanced.value_changed.connect(self._on_settings)
+        self.advanced.here_requested.connect(self._open_anew)
         self.table.selected.connect(lambda i: self._bench(Workbench.select, i))
         self.table.added.connect(lambda: self._bench(Workbench.add_object))
         self.table.deleted.connect(lambda i: self._bench(Workbench.delete_object, i))
@@ -81,7 +83,9 @@ class SegmentWidget(SegmentForm):
         self.table.jumped.connect(lambda i: self._bench(Workbench.jump, i))
         self.table.shown.connect(lambda i, on: self._bench(Workbench.show_object, i, on))
         self.table.box_wanted.connect(lambda: self._bench(Workbench.draw_box))
-        self.table.labels_offered.connect(lambda: self._bench(Workbench.use_labels))
+        self.table.labels_offered.connect(
+            lambda: self._bench(lambda bench: bench.painted.use_shown())
+        )
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
         self.progress.cancelled.connect(self.cancel)
@@ -109,7 +113,7 @@ class SegmentWidget(SegmentForm):
     @property
     def busy(self) -> bool:
         """Whether anything is being computed."""
-        return self._stage.thread.busy
+        return self.thread.busy
 
     # -- image and masks
 
@@ -184,8 +188,9 @@ class SegmentWidget(SegmentForm):
             return
         self._stage.benches[image] = bench
         bench.message.connect(partial(self._on_message, bench))
-        bench.rows_changed.connect(partial(self._on_rows, bench))
+        bench.rows_changed.connect(self._renew)
         bench.propagate_requested.connect(self.propagate)
+        bench.here_requested.connect(self._open_anew)
         bench.closed.connect(partial(self._on_closed, image))
         bench.live.opened.connect(self._renew)
         bench.live.failed.connect(self._fail)
@@ -201,9 +206,7 @@ class SegmentWidget(SegmentForm):
         names = bench.image.axis_labels
         axis = bench.grid.axis
         name = (
-            "one picture"
-            if axis is None
-            else f"{_axis_name(names[axis])}, {length:,} {bench.unit}s"
+            "one picture" if axis is None else f"{axis_word(names[axis])}, {length:,} {bench.unit}s"
         )
         self.axis_label.setText(name)
         self.plan.span.set_length(length)
@@ -244,22 +247,24 @@ class SegmentWidget(SegmentForm):
             self.bench.live.open(self.models.value(), self.advanced.value())
             self._renew()
 
-    def _on_settings(self, settings: Settings) -> None:
-        bench = self.bench
-        if bench is None:
-            return
-        frames_differ = (settings.axis, settings.level) != (
-            bench.settings.axis,
-            bench.settings.level,
-        )
-        if frames_differ:
-            image = bench.image
+    def _open_anew(self) -> None:
+        """Set the image up again: other frames of it are meant."""
+        if self.bench is not None:
+            image = self.bench.image
             self._drop(image)
             self._open(image, None)
             self._list_masks()
             self._renew()
+
+    def _on_settings(self, settings: Settings) -> None:
+        bench = self.bench
+        if bench is None:
+            return
+        frames = (bench.settings.axis, bench.settings.level)
+        bench.settings = settings
+        if frames != (settings.axis, settings.level):
+            self._open_anew()
         else:
-            bench.settings = settings
             self._load()
 
     def _on_download(self, what: str, event: Event) -> None:
@@ -318,10 +323,6 @@ class SegmentWidget(SegmentForm):
         selected = None if bench is None else bench.objects.selected
         self.show_objects(rows, selected, self._why_not())
 
-    def _on_rows(self, bench: Workbench) -> None:
-        if bench is self.bench:
-            self._renew()
-
     def _on_message(self, bench: Workbench, message: Message) -> None:
         if bench is self.bench:
             self.line.show_message(message)
@@ -343,6 +344,5 @@ class SegmentWidget(SegmentForm):
             action(self.bench, *arguments)
 
 
-def _axis_name(label: str) -> str:
-    words = {"t": "time", "z": "depth"}
-    return words.get(label.lower(), label if not label.lstrip("-").isdigit() else "slider")
+def _use_labels(bench: Workbench) -> None:
+    bench.painted.use_shown()

@@ -9,7 +9,6 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_surgisam.data.prompts import ObjectId
-from napari_surgisam.errors import PromptError, SurgisamError
 from napari_surgisam.plugin.advice import next_step, outcome
 from napari_surgisam.plugin.keys import bind_keys, unbind_keys
 from napari_surgisam.plugin.layer_reading import layer_grid
@@ -68,6 +67,7 @@ class Workbench(QObject):
     rows_changed = Signal()
     message = Signal(object)  # Message
     propagate_requested = Signal()
+    here_requested = Signal()  # work at the position that the other sliders show
     closed = Signal(str)  # why
 
     def __init__(
@@ -157,10 +157,8 @@ class Workbench(QObject):
 
     def show_object(self, object_id: int, visible: bool) -> None:
         """Show or hide an object's masks."""
-        if visible:
-            self.objects.hidden.discard(ObjectId(object_id))
-        else:
-            self.objects.hidden.add(ObjectId(object_id))
+        change = self.objects.hidden.discard if visible else self.objects.hidden.add
+        change(ObjectId(object_id))
         self._colour()
         self.rows_changed.emit()
 
@@ -228,10 +226,6 @@ class Workbench(QObject):
         self._deeds.append("step")
         self._show_prompts()
 
-    def use_labels(self) -> None:
-        """Make the labels on the frame that is shown prompts of their objects."""
-        self.painted.use_shown()
-
     def resume(self) -> None:
         """Go on after another image was worked on."""
         self.live.resume()
@@ -271,7 +265,7 @@ class Workbench(QObject):
     def _connect(self) -> None:
         bind_keys(self.layers, self._actions())
         self.prompts.changed.connect(self._on_prompts)
-        self.prompts.refused.connect(lambda text: self._fail(PromptError(text)))
+        self.prompts.refused.connect(lambda text: self.message.emit(Message(text, "error")))
         self.live.opened.connect(self.hint)
         self.live.edited.connect(self.rows_changed.emit)
         self.live.progressed.connect(lambda _: self._soon())
@@ -293,6 +287,10 @@ class Workbench(QObject):
         if self.session is not None and self.session.annotation is not before:
             self._deeds.append("step")
             self.hint()
+        if self.prompts.elsewhere:
+            text = f"{self.prompts.elsewhere} clicks lie at another depth, time or channel."
+            here = ("Work where the sliders are", self.here_requested.emit)
+            self.message.emit(Message(text, "note", (here,)))
         self.rows_changed.emit()
 
     def _on_adopted(self, object_ids: Iterable[int]) -> None:
@@ -326,9 +324,6 @@ class Workbench(QObject):
 
     def _say(self, text: str) -> None:
         self.message.emit(Message(text))
-
-    def _fail(self, error: SurgisamError) -> None:
-        self.message.emit(Message(str(error), "error"))
 
     def _jump(self, frames: Iterable[int], nothing: str) -> None:
         ordered, here = sorted(frames), self.live.frame

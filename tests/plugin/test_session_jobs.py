@@ -1,0 +1,79 @@
+"""What the widget tells a session when layers change, and which frames it paints anew."""
+
+from types import MappingProxyType
+
+import pytest
+from fakes import FakeNetwork, MovingDiscs
+
+from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.prompts import Box, Point, Prompt
+from napari_surgisam.engine.plan import Plan
+from napari_surgisam.engine.session import Session
+from napari_surgisam.engine.tracker import Tracker
+from napari_surgisam.plugin.session_jobs import changed_frames, enter_prompts, propagate
+
+pytestmark = pytest.mark.qt  # the module reads layers' words, which need Qt's neighbours
+
+A, B, C = Point(1, 2), Point(3, 4, positive=False), Point(5, 6)
+
+
+class Recorder:
+    def __init__(self):
+        self.told = []
+
+    def add_point(self, *what):
+        self.told.append(("add", *what))
+
+    def remove_prompt(self, *what):
+        self.told.append(("remove", *what))
+
+    def set_prompts(self, prompts):
+        self.told.append(("set", tuple(prompts)))
+
+
+def book(*prompts):
+    return {(p.object_id, p.frame): p for p in prompts}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        pytest.param([], [Prompt(1, 0, (A,))], [("add", 1, 0, A)], id="first-click-refines"),
+        pytest.param(
+            [Prompt(1, 0, (A,))], [Prompt(1, 0, (A, B))], [("add", 1, 0, B)], id="one-more-click"
+        ),
+        pytest.param(
+            [Prompt(1, 0, (A, B))],
+            [Prompt(1, 0, (A, C))],
+            [("set", (Prompt(1, 0, (A, C)),))],
+            id="moved-click",
+        ),
+        pytest.param(
+            [],
+            [Prompt(1, 0, (A, B)), Prompt(2, 3, (), Box(0, 0, 4, 4))],
+            [("set", (Prompt(1, 0, (A, B)), Prompt(2, 3, (), Box(0, 0, 4, 4))))],
+            id="many-at-once",
+        ),
+        pytest.param([Prompt(1, 0, (A,))], [], [("remove", 1, 0)], id="deleted-click"),
+    ],
+)
+def test_a_new_click_refines_and_anything_else_asks_anew(before, after, told):
+    session, before, after = Recorder(), book(*before), book(*after)
+    changed = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
+    enter_prompts(session, before, after, changed)
+    assert session.told == told
+
+
+def test_only_frames_with_other_masks_are_painted_anew():
+    film = MovingDiscs(length=6)
+    session = Session(film, Tracker(FakeNetwork()))
+    session.add_point(1, 0, Point(*film.centre(230, 0)))
+    session.segment(0)
+    before = session.annotation
+    events = list(propagate(session, Plan("forward"), None))
+    assert [event.frame for event in events] == [0, 1, 2, 3, 4, 5]
+    assert all((event.labels == 1).any() for event in events)
+    assert set(changed_frames(before, session.annotation)) >= {1, 2, 3, 4, 5}
+    assert changed_frames(session.annotation, session.annotation) == []
+    empty = Annotation(masklets=MappingProxyType({}))
+    assert changed_frames(empty, session.annotation) == [0, 1, 2, 3, 4, 5]
