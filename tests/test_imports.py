@@ -1,5 +1,6 @@
 """Opening a file must never wait for torch, and the shell never for Qt."""
 
+import os
 import subprocess
 import sys
 
@@ -20,6 +21,18 @@ def loaded(statement: str) -> set[str]:
 
 def test_importing_the_package_loads_nothing_heavy():
     assert not loaded("import napari_surgisam") & {*HEAVY, "numpy"}
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_sleep_unless_told_otherwise(given, expected):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if given:
+        environment["OMP_WAIT_POLICY"] = given
+    code = "import napari_surgisam, os; print(os.environ['OMP_WAIT_POLICY'])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == expected
 
 
 @pytest.mark.parametrize("package", ["data", "formats", "metrics"])
