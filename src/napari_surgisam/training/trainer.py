@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import ctypes
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -130,7 +128,6 @@ def fit(
         If the loss stays not finite after three rollbacks.
     """
     torch.set_flush_denormal(True)
-    _keep_freed_memory()
     accelerator = Accelerator(cpu=_on_cpu(practice))
     model = practice.model
     optimiser = torch.optim.AdamW(
@@ -341,16 +338,3 @@ def _rate(progress: _Progress, options: FitOptions) -> float:
 
 def _on_cpu(practice: Practice) -> bool:
     return next(practice.parameters()).device.type == "cpu"
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed memory: fetching fresh pages costs more than the arithmetic."""
-    if sys.platform == "linux":
-        try:
-            mallopt = ctypes.CDLL("libc.so.6").mallopt
-        except (OSError, AttributeError):  # another C library
-            return
-        trim_threshold, top_pad, mmap_max = -1, -2, -4
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 256 * 2**20)
