@@ -47,7 +47,7 @@ def test_the_painted_mask_is_that_of_the_exact_logits(seed, radius):
     logits = blob(seed, radius=radius)
     truth = interpolated(logits, FRAME) > 0
     painted = paint_labels([masklet(7, logits)], 0, FRAME) == 7
-    assert (painted & truth).sum() / (painted | truth).sum() > 0.998
+    assert (painted & truth).sum() / (painted | truth).sum() > 0.999
     outline = ndimage.binary_dilation(truth) != ndimage.binary_erosion(truth)
     assert (painted != truth)[~outline].sum() == 0
 
@@ -59,6 +59,27 @@ def test_signs_are_exact_and_logits_close():
     assert ((restored > 0) == (logits > 0)).all()
     probability, exact = (1 / (1 + np.exp(-z)) for z in (restored, logits))
     assert np.abs(probability - exact).max() < 0.05
+
+
+def test_a_doubtful_mask_keeps_its_outline_too():
+    logits = blob(2, size=48, radius=8) / 200  # nowhere above a tenth
+    truth = interpolated(logits, FRAME) > 0
+    painted = paint_labels([masklet(1, logits)], 0, FRAME) > 0
+    assert (painted & truth).sum() / (painted | truth).sum() > 0.98
+
+
+def test_a_conditioning_frame_is_kept_whole():
+    logits = blob(3)
+    logits[0, 0], logits[0, 1] = 1e-9, 1e6
+    restored = stored(logits, conditioning=True).logits()
+    assert ((restored > 0) == (logits > 0)).all()
+    assert np.isfinite(restored).all()
+    np.testing.assert_allclose(restored[1:], logits[1:], rtol=1e-3, atol=1e-7)
+    half = blob(3).astype(np.float16).astype(np.float32)
+    assert (stored(half, conditioning=True).logits() == half).all()
+    painted = [masklet(1, half, conditioning=c) for c in (True, False)]
+    first, second = (paint_labels([m], 0, FRAME) > 0 for m in painted)
+    assert (first != second).mean() < 1e-3
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 1.0])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ CHUNK = 64  # frames that are copied together when one of them changes
 
 _SOFTNESS = 0.5  # levels are even up to this logit, then grow with the logit
 _LIMIT = 32.0  # SAM 2 clamps logits that are fed back here, too
-_LEVELS_PER_UNIT = 127 / np.arcsinh(_LIMIT / _SOFTNESS)
-_COARSE = 8  # levels that are one where a pixel cannot move the outline
+_LEVELS = 1400  # levels per unit of asinh(logit / softness)
+_HIGHEST = int(np.arcsinh(_LIMIT / _SOFTNESS) * _LEVELS)
+_FINE, _COARSE = 8, 256  # levels that are one: next to the outline, and where it cannot move
 _OUTSIDE, _FLOOR = -6.0, -8.0  # what is below the first, away from the outline, is the second
 
 
@@ -27,18 +29,18 @@ _OUTSIDE, _FLOOR = -6.0, -8.0  # what is below the first, away from the outline,
 class StoredMask:
     """One object on one frame: its logits in a few kilobytes, and what belongs to them.
 
-    Logits are kept with 127 levels either side of zero, spaced by their inverse hyperbolic
-    sine, next to the outline; elsewhere with an eighth of these, because they no longer move
-    the outline. Signs are exact.
+    Those of a tracked frame are kept to half a percent next to the outline, and to a fifth
+    elsewhere, where they no longer move it. Those of a conditioning frame are kept whole, in
+    half precision: every other frame leans on them. Signs are exact.
 
     Parameters
     ----------
     shape : tuple of int
         Height and width of the logits.
     box : tuple of int
-        First row and column, and the ones after the last, of the part that is kept.
+        First row and column, and the ones after the last, of the part that is painted.
     data : bytes
-        The quantised part, compressed; empty where the object is absent.
+        The logits, compressed; empty where the object is absent.
     iou : float
         Predicted IoU, in [0, 1].
     presence : float
@@ -76,7 +78,7 @@ class StoredMask:
         box, data = (0, 0, 0, 0), b""
         if presence > 0 and (logits > 0).any():
             levels, box = _quantise(logits)
-            data = zlib.compress(levels.tobytes())
+            data = _compress(_halve(logits) if conditioning else levels)
         return cls(
             shape=(height, width),
             box=box,
@@ -101,14 +103,20 @@ class StoredMask:
     def crop(self) -> NDArray[np.float32]:
         """Return the logits inside `box`, of at least a pixel around every positive one."""
         y0, x0, y1, x1 = self.box
-        levels = np.frombuffer(zlib.decompress(self.data) if self.data else b"", np.int8)
-        return _VALUES[levels.astype(np.int16) + 128].reshape(y1 - y0, x1 - x0)
+        if self.conditioning:
+            return self.logits()[y0:y1, x0:x1]
+        levels = _decompress(self.data, np.dtype("<i2")).reshape(y1 - y0, x1 - x0)
+        return np.asarray(_VALUES[levels + _HIGHEST])
 
     def logits(self) -> NDArray[np.float32]:
-        """Return the (h, w) logits; far outside the object, and where it is absent, -8."""
+        """Return the (h, w) logits; far outside a tracked object, and where it is absent, -8."""
+        if self.conditioning and self.data:
+            whole = _decompress(self.data, np.dtype("<f2"))
+            return whole.reshape(self.shape).astype(np.float32)
         logits = np.full(self.shape, _FLOOR, np.float32)
         y0, x0, y1, x1 = self.box
-        logits[y0:y1, x0:x1] = self.crop()
+        if self.data:
+            logits[y0:y1, x0:x1] = self.crop()
         return logits
 
     def upsample(self, shape: tuple[int, int]) -> tuple[slice, slice, NDArray[np.float32]]:
@@ -229,9 +237,25 @@ def paint_labels(
     return labels
 
 
+def _halve(logits: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return logits in half precision, none of which loses its sign or becomes infinite."""
+    half = np.clip(logits, -65_000, 65_000).astype("<f2")
+    return np.where(logits > 0, np.maximum(half, np.finfo(np.float16).smallest_subnormal), half)
+
+
+def _compress(values: NDArray[np.int16] | NDArray[np.float16]) -> bytes:
+    """Compress numbers of two bytes: the high bytes first, then the low ones."""
+    return zlib.compress(values.view(np.uint8).reshape(-1, 2).T[::-1].tobytes())
+
+
+def _decompress(data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
+    planes = np.frombuffer(zlib.decompress(data) if data else b"", np.uint8).reshape(2, -1)
+    return np.ascontiguousarray(planes[::-1].T).view(dtype)
+
+
 def _quantise(
     logits: NDArray[np.float32],
-) -> tuple[NDArray[np.int8], tuple[int, int, int, int]]:
+) -> tuple[NDArray[np.int16], tuple[int, int, int, int]]:
     """Return the levels of the part that matters, and its box."""
     positive = logits > 0
     outline = ndimage.maximum_filter(positive, 5) != ndimage.minimum_filter(positive, 5)
@@ -240,19 +264,20 @@ def _quantise(
     box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
     part = (slice(box[0], box[2]), slice(box[1], box[3]))
     kept = np.where(matters[part], logits[part], _FLOOR)
-    size = np.arcsinh(np.abs(kept) / _SOFTNESS) * _LEVELS_PER_UNIT
-    size = np.where(outline[part], np.rint(size), np.rint(size / _COARSE) * _COARSE)
-    size = np.where(kept > 0, np.clip(size, 1, 127), -np.clip(size, 0, 127))
-    return size.astype(np.int8), box
+    size = np.arcsinh(np.abs(kept) / _SOFTNESS) * _LEVELS
+    step = np.where(outline[part], _FINE, _COARSE)
+    size = np.clip(np.rint(size / step) * step, 0, _HIGHEST)
+    levels = np.where(kept > 0, np.maximum(size, 1), -size)
+    return levels.astype("<i2"), box
 
 
 def _dequantise() -> NDArray[np.float32]:
-    levels = np.arange(-128, 128)
-    values = np.sinh(np.abs(levels) / _LEVELS_PER_UNIT) * _SOFTNESS * np.sign(levels)
+    levels = np.arange(-_HIGHEST, _HIGHEST + 1)
+    values = np.sinh(np.abs(levels) / _LEVELS) * _SOFTNESS * np.sign(levels)
     return np.asarray(values, np.float32)
 
 
-_VALUES = _dequantise()  # logit of each level, from -128
+_VALUES = _dequantise()  # logit of each level, from the lowest
 
 
 @lru_cache(maxsize=32)
