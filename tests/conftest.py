@@ -46,6 +46,10 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Windows last: once software OpenGL has loaded its LLVM, triton, which torch imports for
+    # an optimiser, crashes when it loads another. The other way round they get along.
+    windows = Path(__file__).parent / "plugin"
+    items.sort(key=lambda item: windows in item.path.parents)
     for item in items:
         if WINDOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("qt")
