@@ -49,6 +49,7 @@ def test_a_point_on_a_shown_mask_remembers_it_until_it_is_answered():
     assert annotation.book.get(1, 5).points == (POINT, NOT_HERE)
     whole = annotation.with_prompt(Prompt(1, 5, (POINT,)))
     assert whole.draft(1, 5).refined is None
+    assert whole.with_point(1, 5, NOT_HERE).draft(1, 5).refined is None  # it joins the whole
 
 
 @pytest.mark.parametrize(

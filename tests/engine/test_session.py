@@ -246,6 +246,19 @@ def test_propagating_again_gives_the_same_even_after_another_plan(session):
     assert (everything(session) == first).all()
 
 
+def test_a_pass_goes_on_from_nothing_that_is_stale_or_visited_again(session):
+    click(session, 1, 4)
+    click(session, 1, 10)
+    run(session, "forward")
+    events = run(session, "outward", Span(8, 24))  # 8 and 9 now belong to the other direction
+    first = next(e for e in events if e.direction is FORWARD)
+    assert (first.frame, first.selections[1].recent) == (11, {4: 7, 5: 6, 6: 5})
+    click(session, 1, 10, shift=1)
+    (event,) = (e for e in run(session, "forward", Span(14, 15)) if e.direction)
+    assert event.selections[1].recent == {}
+    assert event.selections[1].conditioning == (4, 10)
+
+
 # -- corrections
 
 

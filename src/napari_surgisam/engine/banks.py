@@ -111,7 +111,7 @@ def _recall_of(
 ) -> Recall | None:
     object_id, frame = prompt.object_id, prompt.frame
     tracker = recollection.tracker
-    conditioning = _conditioning(annotation, object_id, recollection, but=frame)
+    conditioning = _conditioning(annotation, object_id, recollection)
     bank = tracker.bank(recollection.source, conditioning)
     _fill(bank, annotation, object_id, frame, direction, recollection)
     recall = bank.recall(tracker.policy.select(bank, frame, direction), frame, direction)
@@ -119,13 +119,12 @@ def _recall_of(
 
 
 def _conditioning(
-    annotation: Annotation, object_id: ObjectId, recollection: Recollection, but: int = -1
+    annotation: Annotation, object_id: ObjectId, recollection: Recollection
 ) -> RememberedFrames:
     masks = {
         frame: mask
         for frame in annotation.book.frames(object_id)
-        if frame != but
-        and annotation.draft(object_id, frame) is None
+        if annotation.draft(object_id, frame) is None
         and (mask := annotation.mask(object_id, frame)) is not None
     }
     return RememberedFrames(recollection, MappingProxyType(masks))
