@@ -1,4 +1,4 @@
-"""SAM 2 as a `Network`: with `compact_network.py`, the only importer of sam2.
+"""SAM 2 as a `Network`: with its parts (`*network*.py`), the only importer of sam2.
 
 sam2 1.1.0 picks one of its masks, gates it by presence and derives the pointer inside one
 method, and selects memories, encodes and attends inside another. This adapter calls the
@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from sam2.build_sam import build_sam2
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from napari_surgisam.engine.batching import by_group, pick, split_predictions, stack
-from napari_surgisam.engine.memory import Memory, Recall
+from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import ABSENT_LOGIT, FrameEmbedding, Prediction, Query
+from napari_surgisam.engine.network_attention import MemoryReader
 from napari_surgisam.engine.resizing import resize_images
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -70,7 +70,7 @@ class Sam2Network:
         self.mask_size: int = 4 * model.sam_image_embedding_size
         self.memory_slots: int = model.num_maskmem - 1
         self.pointer_slots: int = model.max_obj_ptrs_in_encoder - 1
-        self._positions: tuple[Tensor, Tensor] | None = None
+        self._memories = MemoryReader(model)
 
     @property
     def device(self) -> torch.device:
@@ -156,11 +156,11 @@ class Sam2Network:
         with self._autocast():
             if queries[0].mask is not None:
                 return self._accept_masks(features, high_resolution, queries)
-            recalls = [query.recall for query in queries]
-            if recalls[0] is None:
+            recalls = [query.recall for query in queries if query.recall is not None]
+            if not recalls:
                 fused = features + self.model.no_mem_embed.view(1, -1, 1, 1)
             else:
-                fused = self._attend(features, recalls, queries[0].clip_length)
+                fused = self._memories.attend(features, recalls, queries[0].clip_length)
             return self._decode(fused, high_resolution, embeddings, queries)
 
     def _decode(
@@ -250,78 +250,6 @@ class Sam2Network:
             pointers = present * pointers
         gated: Tensor = pointers + (1 - present) * model.no_obj_ptr
         return gated
-
-    def _attend(
-        self, features: Tensor, recalls: Sequence[Recall | None], clip_length: int
-    ) -> Tensor:
-        """Condition (K, C, h, w) features on memories with equal slots and distances."""
-        model = self.model
-        known = [recall for recall in recalls if recall is not None]
-        slots, distances = known[0].signature
-        image_position, memory_position = self._position_encodings(features)
-        tokens: list[Tensor] = []
-        positions: list[Tensor] = []
-        for i, slot in enumerate(slots):
-            maps = torch.cat([recall.spatial[i][1].tokens for recall in known])
-            tokens.append(maps.to(features.device).flatten(2).permute(2, 0, 1))
-            # the last temporal row is the conditioning frames', the first the latest frame's
-            row = model.maskmem_tpos_enc[slot - 1 if slot else model.num_maskmem - 1]
-            positions.append((memory_position + row).expand(-1, len(known), -1))
-        pointer_tokens = 0
-        if distances:
-            # (P, K, C): by distance, then object
-            columns = [
-                torch.stack([recall.pointers[i][1].pointer for recall in known])
-                for i in range(len(distances))
-            ]
-            pointers, encoding = self._pointer_tokens(
-                torch.stack(columns).to(features.device), distances, clip_length
-            )
-            tokens.append(pointers)
-            positions.append(encoding)
-            pointer_tokens = pointers.shape[0]
-        attended: Tensor = model.memory_attention(
-            curr=[features.flatten(2).permute(2, 0, 1)],
-            curr_pos=[image_position.expand(-1, len(known), -1)],
-            memory=torch.cat(tokens),
-            memory_pos=torch.cat(positions),
-            num_obj_ptr_tokens=pointer_tokens,
-        )
-        return attended.permute(1, 2, 0).view(features.shape)
-
-    def _pointer_tokens(
-        self, pointers: Tensor, distances: Sequence[int], clip_length: int
-    ) -> tuple[Tensor, Tensor]:
-        """Split (P, K, C) pointers into tokens of the memory's width, with time encodings."""
-        model = self.model
-        count, objects, channels = pointers.shape
-        width = model.mem_dim
-        if model.add_tpos_enc_to_obj_ptrs:
-            scale = min(clip_length, model.max_obj_ptrs_in_encoder) - 1
-            dim = channels if model.proj_tpos_enc_in_obj_ptrs else width
-            time = torch.tensor(distances, device=pointers.device) / max(scale, 1)
-            encoding = model.obj_ptr_tpos_proj(get_1d_sine_pe(time, dim=dim))
-            encoding = encoding[:, None].expand(-1, objects, -1)
-        else:
-            encoding = pointers.new_zeros(count, objects, width)
-        if width < channels:
-            pieces = channels // width
-            pointers = pointers.reshape(count, objects, pieces, width)
-            pointers = pointers.permute(0, 2, 1, 3).flatten(0, 1)
-            encoding = encoding.repeat_interleave(pieces, dim=0)
-        return pointers, encoding
-
-    def _position_encodings(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (h w, 1, C) encodings of the image's and the memories' grid."""
-        if self._positions is None or self._positions[0].device != features.device:
-            with torch.no_grad():
-                one = features[:1].detach()
-                image = self.model.image_encoder.neck.position_encoding(one)
-                thin = one.new_zeros(1, self.model.mem_dim, *one.shape[-2:])
-                memory = self.model.memory_encoder.position_encoding(thin)
-            flat = [p.float().flatten(2).permute(2, 0, 1).clone() for p in (image, memory)]
-            self._positions = (flat[0], flat[1])
-        return self._positions
 
     def _remember_alike(
         self, embeddings: Sequence[FrameEmbedding], predictions: Sequence[Prediction], frame: int

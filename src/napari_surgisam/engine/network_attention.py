@@ -1,0 +1,121 @@
+"""How SAM 2 attends to memories, fed with any selection of them.
+
+sam2 1.1.0 reads memories from two dictionaries by frame number. This puts the same tokens
+together from memories that a policy chose, at the slots and distances that it gave them,
+and calls sam2's own memory attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from sam2.modeling.sam2_utils import get_1d_sine_pe
+from torch import Tensor
+
+from napari_surgisam.engine.memory import Recall
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
+
+class MemoryReader:
+    """Conditions the features of a frame on memories of objects.
+
+    Parameters
+    ----------
+    model : SAM2Base
+        Its memory attention, temporal encodings and pointer projections are used.
+
+    References
+    ----------
+    Ravi et al., SAM 2: Segment Anything in Images and Videos, arXiv:2408.00714.
+    """
+
+    def __init__(self, model: SAM2Base) -> None:
+        self.model = model
+        self._positions: tuple[Tensor, Tensor] | None = None
+
+    def attend(self, features: Tensor, recalls: Sequence[Recall], clip_length: int) -> Tensor:
+        """Condition features on memories at equal slots and distances.
+
+        Parameters
+        ----------
+        features : (K, C, h, w) Tensor
+            One frame's features for each of K objects.
+        recalls : sequence of Recall
+            One per object, all of one signature.
+        clip_length : int
+            Frames in the source; pointer distances are scaled by it where it is short.
+
+        Returns
+        -------
+        (K, C, h, w) Tensor
+        """
+        model = self.model
+        slots, distances = recalls[0].signature
+        image_position, memory_position = self._position_encodings(features)
+        tokens: list[Tensor] = []
+        positions: list[Tensor] = []
+        for i, slot in enumerate(slots):
+            maps = torch.cat([recall.spatial[i][1].tokens for recall in recalls])
+            tokens.append(maps.to(features.device).flatten(2).permute(2, 0, 1))
+            # the last temporal row is the conditioning frames', the first the latest frame's
+            row = model.maskmem_tpos_enc[slot - 1 if slot else model.num_maskmem - 1]
+            positions.append((memory_position + row).expand(-1, len(recalls), -1))
+        pointer_tokens = 0
+        if distances:
+            # (P, K, C): by distance, then object
+            columns = [
+                torch.stack([recall.pointers[i][1].pointer for recall in recalls])
+                for i in range(len(distances))
+            ]
+            pointers, encoding = self._pointer_tokens(
+                torch.stack(columns).to(features.device), distances, clip_length
+            )
+            tokens.append(pointers)
+            positions.append(encoding)
+            pointer_tokens = pointers.shape[0]
+        attended: Tensor = model.memory_attention(
+            curr=[features.flatten(2).permute(2, 0, 1)],
+            curr_pos=[image_position.expand(-1, len(recalls), -1)],
+            memory=torch.cat(tokens),
+            memory_pos=torch.cat(positions),
+            num_obj_ptr_tokens=pointer_tokens,
+        )
+        return attended.permute(1, 2, 0).view(features.shape)
+
+    def _pointer_tokens(
+        self, pointers: Tensor, distances: Sequence[int], clip_length: int
+    ) -> tuple[Tensor, Tensor]:
+        """Split (P, K, C) pointers into tokens of the memory's width, with time encodings."""
+        model = self.model
+        count, objects, channels = pointers.shape
+        width = model.mem_dim
+        if model.add_tpos_enc_to_obj_ptrs:
+            scale = min(clip_length, model.max_obj_ptrs_in_encoder) - 1
+            dim = channels if model.proj_tpos_enc_in_obj_ptrs else width
+            time = torch.tensor(distances, device=pointers.device) / max(scale, 1)
+            encoding = model.obj_ptr_tpos_proj(get_1d_sine_pe(time, dim=dim))
+            encoding = encoding[:, None].expand(-1, objects, -1)
+        else:
+            encoding = pointers.new_zeros(count, objects, width)
+        if width < channels:
+            pieces = channels // width
+            pointers = pointers.reshape(count, objects, pieces, width)
+            pointers = pointers.permute(0, 2, 1, 3).flatten(0, 1)
+            encoding = encoding.repeat_interleave(pieces, dim=0)
+        return pointers, encoding
+
+    def _position_encodings(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (h w, 1, C) encodings of the image's and the memories' grid."""
+        if self._positions is None or self._positions[0].device != features.device:
+            with torch.no_grad():
+                one = features[:1].detach()
+                image = self.model.image_encoder.neck.position_encoding(one)
+                thin = one.new_zeros(1, self.model.mem_dim, *one.shape[-2:])
+                memory = self.model.memory_encoder.position_encoding(thin)
+            flat = [p.float().flatten(2).permute(2, 0, 1).clone() for p in (image, memory)]
+            self._positions = (flat[0], flat[1])
+        return self._positions
