@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
 
+from napari_surgisam.data.regions import Region
 from napari_surgisam.engine.bounded import BoundedStore
 from napari_surgisam.engine.network import FrameEmbedding
 
@@ -15,11 +16,21 @@ DEFAULT_BUDGET = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingKey:
-    """What an embedding depends on: the pixels of a frame, and the encoder."""
+    """What an embedding depends on: the pixels of a frame or a part of it, and the encoder.
+
+    Parameters
+    ----------
+    source, encoder : str
+        Fingerprints.
+    frame : int
+    region : Region, optional
+        None is the whole frame.
+    """
 
     source: str
     frame: int
     encoder: str
+    region: Region | None = None
 
 
 class EmbeddingCache:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_surgisam.data.regions import Region
 from napari_surgisam.engine.plan import Direction
 from napari_surgisam.errors import ModelError
 
@@ -33,6 +34,8 @@ class Memory:
         Predicted IoU of the mask that was remembered, in [0, 1].
     presence : float
         Logit of "the object is in the frame".
+    next_region : Region, optional
+        Where to look for the object on the frame that follows; None is the whole frame.
     """
 
     frame: int
@@ -40,6 +43,7 @@ class Memory:
     pointer: Tensor
     iou: float
     presence: float
+    next_region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True)

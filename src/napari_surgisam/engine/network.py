@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_surgisam.data.prompts import Box, Point
+from napari_surgisam.data.regions import Region
 from napari_surgisam.engine.memory import Memory, Recall
 
 ABSENT_LOGIT = -1024.0
@@ -59,6 +60,8 @@ class Query:
         Memories to attend to; None on a frame seen without memory.
     clip_length : int
         Frames in the source; SAM 2 scales pointer distances by it where it is below 16.
+    region : Region, optional
+        Part of the frame that `previous_logits` cover; None is all of it.
     """
 
     points: tuple[Point, ...] = ()
@@ -67,6 +70,7 @@ class Query:
     previous_logits: Tensor | None = None
     recall: Recall | None = None
     clip_length: int = 1
+    region: Region | None = None
 
     @property
     def prompted(self) -> bool:
@@ -110,6 +114,8 @@ class Prediction:
         Whether the frame carried a prompt for this object.
     choice : int
         Which candidate counts.
+    region : Region, optional
+        Part of the frame that the logits cover; None is all of it.
     """
 
     logits: Tensor
@@ -118,6 +124,7 @@ class Prediction:
     presence: Tensor
     prompted: bool
     choice: int
+    region: Region | None = None
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
