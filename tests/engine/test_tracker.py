@@ -204,12 +204,13 @@ class Counting(RecentFrames):
 
     seen: list = field(default_factory=list)
 
-    def choose(self, candidates, state):
-        self.seen.append((len(candidates), state))
-        return len(candidates) - 1
+    def choose(self, bank, prediction):
+        self.seen.append((len(prediction.candidates), bank.state))
+        return len(prediction.candidates) - 1
 
-    def observe(self, state, prediction):
-        return (state or 0) + 1
+    def observe(self, bank, frame, prediction):
+        assert bank[frame].frame == frame
+        return (bank.state or 0) + 1
 
 
 def test_a_policy_may_choose_masks_and_carry_a_state(film):

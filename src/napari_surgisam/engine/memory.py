@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from napari_surgisam.engine.plan import Direction
 from napari_surgisam.errors import ModelError
 
 if TYPE_CHECKING:
-    from napari_surgisam.engine.network import Candidate, Prediction
+    from napari_surgisam.engine.network import Prediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +59,15 @@ class MemorySelection:
         Tracked frames by temporal slot, 1 the latest.
     pointers : mapping of int to int
         Frames whose object pointer is read, by distance in frames.
+    lasting : tuple of int
+        Tracked frames of long ago; they are presented last, without a time of their own,
+        as conditioning frames are, and without their pointers.
     """
 
     conditioning: tuple[int, ...]
     recent: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
     pointers: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    lasting: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +77,8 @@ class Recall:
     Parameters
     ----------
     spatial : tuple of (int, Memory)
-        Temporal slot and memory; slot 0 is a conditioning frame, 1 the latest tracked one.
+        Temporal slot and memory; slot 0 is a conditioning or lasting frame, 1 the latest
+        tracked one.
     pointers : tuple of (int, Memory)
         Distance in frames (>= 0) and the memory whose pointer is read.
     """
@@ -91,7 +97,8 @@ class MemoryPolicy(Protocol):
 
     See Also
     --------
-    ChoosingPolicy : may pick among the candidate masks as well.
+    ChoosingPolicy : picks among the candidate masks as well.
+    ObservingPolicy : carries a state from frame to frame.
     """
 
     def select(self, bank: MemoryBank, frame: int, direction: Direction) -> MemorySelection:
@@ -111,17 +118,22 @@ class MemoryPolicy(Protocol):
 
 @runtime_checkable
 class ChoosingPolicy(MemoryPolicy, Protocol):
-    """A policy that also picks among the candidates, or carries a motion model.
+    """A policy that also picks among the candidate masks of a tracked frame."""
+
+    def choose(self, bank: MemoryBank, prediction: Prediction) -> int:
+        """Return the index of the candidate that counts, before the frame is remembered."""
+        ...
+
+
+@runtime_checkable
+class ObservingPolicy(MemoryPolicy, Protocol):
+    """A policy that learns from what was found: of motion, of occlusion, of good frames.
 
     Its state is frozen and belongs to the bank: one per object and pass, None at the start.
     """
 
-    def choose(self, candidates: Sequence[Candidate], state: object) -> int:
-        """Return the index of the candidate that counts on a tracked frame."""
-        ...
-
-    def observe(self, state: object, prediction: Prediction) -> object:
-        """Return the state after a frame was segmented."""
+    def observe(self, bank: MemoryBank, frame: int, prediction: Prediction) -> object:
+        """Return the bank's state after `frame` was segmented and its memory added."""
         ...
 
 
@@ -144,7 +156,7 @@ class MemoryBank:
     Attributes
     ----------
     state : object
-        What a `ChoosingPolicy` carries from frame to frame.
+        What an `ObservingPolicy` carries from frame to frame.
     """
 
     def __init__(
@@ -165,7 +177,7 @@ class MemoryBank:
         self._conditioning = {} if conditioning is None else conditioning
         self._tracked: dict[int, Memory] = {}
         self._image_features = image_features
-        self._similarities: dict[tuple[int, int, str], float] = {}
+        self._similarities: dict[tuple[int, int, str, str], float] = {}
 
     @property
     def conditioning_frames(self) -> tuple[int, ...]:
@@ -215,7 +227,7 @@ class MemoryBank:
         kept = self._conditioning if conditioning else self._tracked
         kept[memory.frame] = memory
         self._similarities = {
-            key: value for key, value in self._similarities.items() if memory.frame not in key
+            key: value for key, value in self._similarities.items() if memory.frame not in key[:2]
         }
 
     def evict(self, frame: int, retained: frozenset[int] = frozenset()) -> None:
@@ -233,38 +245,66 @@ class MemoryBank:
         }
 
     def similarity(self, a: int, b: int, of: Literal["memory", "image"] = "memory") -> float:
-        """Return how alike two frames are: cosine over channels, averaged over the grid.
+        """Return how alike two frames are; see `similarities`."""
+        return self.similarities([a], b, of)[0]
+
+    def similarities(
+        self,
+        frames: Sequence[int],
+        reference: int,
+        of: Literal["memory", "image"] = "memory",
+        over: Literal["channels", "space"] = "channels",
+    ) -> tuple[float, ...]:
+        """Return how alike some frames and a reference are, in float32.
 
         Parameters
         ----------
-        a, b : int
-            Frames. Their memories must be held; images are embedded again where needed.
+        frames : sequence of int
+            Their memories must be held; images are embedded again where needed.
+        reference : int
         of : {"memory", "image"}
             What is compared: the object's spatial memories or the frames' features.
+        over : {"channels", "space"}
+            Cosine over the channels, averaged over the grid, or cosine over the grid,
+            averaged over the channels.
 
         Returns
         -------
-        float
-            In [-1, 1].
+        tuple of float
+            In [-1, 1], in the order of `frames`.
+
+        Raises
+        ------
+        KeyError
+            If a memory is not held.
+        ModelError
+            If images are to be compared by a bank that was made without their features.
         """
-        key = (min(a, b), max(a, b), of)
-        if key not in self._similarities:
-            if of == "memory":
-                maps = self[a].tokens, self[b].tokens
-            elif self._image_features is not None:
-                maps = self._image_features(a), self._image_features(b)
-            else:
-                raise ModelError("This memory bank was made without image features to compare.")
-            first, second = (m.float() for m in maps)
-            self._similarities[key] = float(F.cosine_similarity(first, second, dim=1).mean())
-        return self._similarities[key]
+        keys = [(min(f, reference), max(f, reference), of, over) for f in frames]
+        new = [f for f, key in zip(frames, keys, strict=True) if key not in self._similarities]
+        if new:
+            maps = torch.cat([self._map(f, of) for f in new]).float()
+            cosines = _cosines(maps, self._map(reference, of).float(), over).tolist()
+            found = dict(zip(new, cosines, strict=True))
+            for f, key in zip(frames, keys, strict=True):
+                if f in found:
+                    self._similarities[key] = found[f]
+        return tuple(self._similarities[key] for key in keys)
+
+    def _map(self, frame: int, of: Literal["memory", "image"]) -> Tensor:
+        if of == "memory":
+            return self[frame].tokens
+        if self._image_features is None:
+            raise ModelError("This memory bank was made without image features to compare.")
+        return self._image_features(frame)
 
     def recall(self, selection: MemorySelection, frame: int, direction: Direction) -> Recall:
         """Fetch the selected memories in the order in which SAM 2 presents them.
 
         Conditioning frames come first, then recent ones from the farthest slot to the
-        nearest; pointers of conditioning frames that lie in the pass's past first, then the
-        others by distance. Frames that are not held are skipped, never replaced.
+        nearest, then lasting ones; pointers of conditioning frames that lie in the pass's past
+        first, then the others by distance. Frames that are not held are skipped, never
+        replaced.
         """
         conditioning = [f for f in selection.conditioning if f in self]
         recent = [(slot, f) for slot, f in sorted(selection.recent.items()) if f in self]
@@ -277,6 +317,13 @@ class MemoryBank:
             spatial=(
                 *((0, self[f]) for f in conditioning),
                 *((slot, self[f]) for slot, f in reversed(recent)),
+                *((0, self[f]) for f in selection.lasting if f in self),
             ),
             pointers=tuple((d, self[f]) for d, f in pointers),
         )
+
+
+def _cosines(maps: Tensor, reference: Tensor, over: Literal["channels", "space"]) -> Tensor:
+    """Return the (K,) mean cosines of (K, C, ...) and (1, C, ...) maps."""
+    first, second = maps.flatten(2), reference.flatten(2)
+    return F.cosine_similarity(first, second, dim=1 if over == "channels" else 2).mean(dim=1)

@@ -30,6 +30,7 @@ from napari_surgisam.engine.memory import (
     MemoryBank,
     MemoryPolicy,
     MemorySelection,
+    ObservingPolicy,
 )
 from napari_surgisam.engine.network import FrameEmbedding, Network, Prediction, Query
 from napari_surgisam.engine.plan import Direction, Step, Steps
@@ -218,8 +219,7 @@ class Tracker:
         predictions = dict(zip(here, answers, strict=True))
         if isinstance(self.policy, ChoosingPolicy):
             for k, answer in predictions.items():
-                choice = self.policy.choose(answer.candidates, here[k].state)
-                predictions[k] = answer.choosing(choice)
+                predictions[k] = answer.choosing(self.policy.choose(here[k], answer))
         corrected = [k for k in here if (k, frame) in corrections]
         if corrected:
             refining = [
@@ -238,8 +238,8 @@ class Tracker:
         memories = dict(zip(here, encoded, strict=True))
         for k, bank in here.items():
             bank.add(memories[k], conditioning=k in corrected)
-            if isinstance(self.policy, ChoosingPolicy):
-                bank.state = self.policy.observe(bank.state, predictions[k])
+            if isinstance(self.policy, ObservingPolicy):
+                bank.state = self.policy.observe(bank, frame, predictions[k])
             bank.evict(frame, self.policy.retain(bank, frame))
         return predictions, memories, selections
 
