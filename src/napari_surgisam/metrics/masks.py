@@ -90,3 +90,20 @@ def check_masks(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> 
             f"The prediction's shape {prediction.shape} is not the reference's "
             f"{reference.shape}: bring both to the image's own grid first."
         )
+
+
+def union_window(
+    prediction: NDArray[np.bool_], reference: NDArray[np.bool_]
+) -> tuple[slice, ...] | None:
+    """Return the smallest window that holds both masks, None where both are empty."""
+    window = []
+    for axis in range(prediction.ndim):
+        others = tuple(a for a in range(prediction.ndim) if a != axis)
+        found = np.flatnonzero(prediction.any(axis=others) | reference.any(axis=others))
+        if not found.size:
+            return None
+        window.append(slice(int(found[0]), int(found[-1]) + 1))
+        # what is known not to matter need not be looked at again
+        crop = (*(slice(None),) * axis, window[-1])
+        prediction, reference = prediction[crop], reference[crop]
+    return tuple(window)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from napari_surgisam.errors import DataError
-from napari_surgisam.metrics.masks import check_masks, iou
+from napari_surgisam.metrics.masks import check_masks, iou, union_window
 
 
 def region_similarity(
@@ -146,6 +146,9 @@ def _frame_contour_accuracy(
         return empty
     if not predicted.any() or not true.any():
         return 0.0
+    window = union_window(predicted, true)
+    if window is not None:  # beyond it there is nothing to be near to
+        predicted, true = predicted[window], true[window]
     precision = np.mean(ndi.distance_transform_edt(~true)[predicted] <= radius)
     recall = np.mean(ndi.distance_transform_edt(~predicted)[true] <= radius)
     if precision + recall == 0:
