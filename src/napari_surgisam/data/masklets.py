@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.data.regions import Region
 
 CHUNK = 64  # frames that are copied together when one of them changes
 
@@ -51,6 +52,8 @@ class StoredMask:
         Whether a prompt made this mask.
     direction : int
         1 or -1 for the pass whose memories the mask was made with, 0 for none.
+    region : Region, optional
+        Part of the frame that the logits cover, outside which the object is not; None is all.
     """
 
     shape: tuple[int, int]
@@ -61,6 +64,7 @@ class StoredMask:
     pointer: NDArray[np.float16]
     conditioning: bool
     direction: int
+    region: Region | None = None
 
     @classmethod
     def from_logits(
@@ -72,6 +76,7 @@ class StoredMask:
         pointer: NDArray[np.floating],
         conditioning: bool,
         direction: int,
+        region: Region | None = None,
     ) -> StoredMask:
         """Quantise and compress (h, w) logits; those of an absent object are dropped."""
         height, width = logits.shape
@@ -88,6 +93,7 @@ class StoredMask:
             pointer=np.asarray(pointer, np.float16),
             conditioning=conditioning,
             direction=int(direction),
+            region=region,
         )
 
     @property
@@ -134,8 +140,9 @@ class StoredMask:
         logits : (rows, columns) float32 array
         """
         y0, x0, y1, x1 = self.box
-        rows, top, bottom, down = _taps(self.shape[0], shape[0], y0, y1)
-        columns, left, right, across = _taps(self.shape[1], shape[1], x0, x1)
+        seen = self.region or Region(0, 0, *shape)
+        rows, top, bottom, down = _taps(self.shape[0], seen.height, y0, y1)
+        columns, left, right, across = _taps(self.shape[1], seen.width, x0, x1)
         crop = self.crop()
         lines = crop[top] + (crop[bottom] - crop[top]) * down[:, None]
         first = lines.take(left, axis=1)
@@ -143,7 +150,7 @@ class StoredMask:
         logits -= first
         logits *= across
         logits += first
-        return rows, columns, logits
+        return _shifted(rows, seen.top), _shifted(columns, seen.left), logits
 
 
 _CHUNKS: Mapping[int, Mapping[int, StoredMask]] = MappingProxyType({})
@@ -280,7 +287,11 @@ def _dequantise() -> NDArray[np.float32]:
 _VALUES = _dequantise()  # logit of each level, from the lowest
 
 
-@lru_cache(maxsize=32)
+def _shifted(pixels: slice, by: int) -> slice:
+    return slice(pixels.start + by, pixels.stop + by)
+
+
+@lru_cache(maxsize=256)
 def _axis_taps(
     source: int, target: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:

@@ -92,9 +92,10 @@ def _query_of(
     clip_length = len(recollection.source)
     if isinstance(prompt, MaskPrompt):
         return Query(mask=prompt.mask, clip_length=clip_length)
-    previous, recall = None, None
+    previous, recall, region = None, None, None
     if draft.refined is not None:
-        previous = recollection.prediction(draft.refined).mask_logits
+        shown = recollection.prediction(draft.refined)
+        previous, region = shown.mask_logits, shown.region
         if draft.direction:
             recall = _recall_of(annotation, prompt, Direction(draft.direction), recollection)
     return Query(
@@ -103,6 +104,7 @@ def _query_of(
         previous_logits=previous,
         recall=recall,
         clip_length=clip_length,
+        region=region,
     )
 
 

@@ -71,6 +71,7 @@ class Recollection:
             pointer=prediction.pointer.float().cpu().numpy(),
             conditioning=prediction.prompted,
             direction=direction,
+            region=prediction.region,
         )
         if not prediction.prompted:
             prediction = _chosen_alone(prediction)
@@ -93,7 +94,8 @@ class Recollection:
             else:
                 missing.append((index, self.prediction(stored)))
         if missing:
-            device = self.tracker.embed(self.source, frame).features.device
+            region = missing[0][1].region
+            device = self.tracker.embed(self.source, frame, region).features.device
             predictions = [_on(device, prediction) for _, prediction in missing]
             encoded = self.tracker.remember(self.source, frame, predictions)
             for (index, prediction), memory in zip(missing, encoded, strict=True):
@@ -156,6 +158,7 @@ def _rebuilt(stored: StoredMask) -> Prediction:
         presence=torch.tensor(stored.presence),
         prompted=stored.conditioning,
         choice=0,
+        region=stored.region,
     )
 
 

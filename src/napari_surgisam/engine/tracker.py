@@ -6,24 +6,24 @@ from collections.abc import (
     Callable,
     Generator,
     Iterable,
-    Iterator,
     Mapping,
     MutableMapping,
     Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import ObjectId, Prompt
-from napari_surgisam.engine.embeddings import EmbeddingCache, EmbeddingKey
+from napari_surgisam.data.regions import Region
+from napari_surgisam.engine.embeddings import EmbeddingCache
+from napari_surgisam.engine.focus import Focus
 from napari_surgisam.engine.memory import (
     ChoosingPolicy,
     Memory,
@@ -35,7 +35,7 @@ from napari_surgisam.engine.memory import (
 from napari_surgisam.engine.network import FrameEmbedding, Network, Prediction, Query
 from napari_surgisam.engine.plan import Direction, Step, Steps
 from napari_surgisam.engine.policies import RecentFrames
-from napari_surgisam.errors import JobError
+from napari_surgisam.engine.views import FrameView
 from napari_surgisam.jobs import Event
 
 MAX_CONDITIONING = 8
@@ -82,28 +82,21 @@ class Tracker:
     cache : EmbeddingCache
     max_conditioning : int or None
         Prompted frames that are attended to at most, the nearest ones; None is no limit.
+    focus : Focus or None
+        How to narrow down the part of a frame that is seen, object by object; None always
+        shows the whole frame, as SAM 2 does.
     """
 
     network: Network
     policy: MemoryPolicy = field(default_factory=RecentFrames)
     cache: EmbeddingCache = field(default_factory=EmbeddingCache)
     max_conditioning: int | None = MAX_CONDITIONING
-
-    def embedding_key(self, source: FrameSource, frame: int) -> EmbeddingKey:
-        """Return the name of a frame's embedding in the cache."""
-        return EmbeddingKey(source.fingerprint, frame, self.network.encoder_fingerprint)
+    focus: Focus | None = None
 
     def embed(
-        self, source: FrameSource, frame: int, image: Future[NDArray[np.uint8]] | None = None
+        self, source: FrameSource, frame: int, region: Region | None = None
     ) -> FrameEmbedding:
-        """Return the embedding of a frame, computed once while the cache keeps it.
-
-        Parameters
-        ----------
-        source : FrameSource
-        frame : int
-        image : Future, optional
-            The frame's (H, W, 3) pixels, where they are being read already.
+        """Return the embedding of a frame or region, computed once while the cache keeps it.
 
         Raises
         ------
@@ -112,29 +105,19 @@ class Tracker:
         JobError
             If the device runs out of memory.
         """
-
-        def compute() -> FrameEmbedding:
-            pixels = source.read(frame) if image is None else image.result()
-            with _computing(frame):
-                return self.network.embed(_as_batch(pixels))[0]
-
-        return self.cache.get(self.embedding_key(source, frame), compute)
+        return self._view(source, frame).embed([region])[0]
 
     def segment(
         self, source: FrameSource, frame: int, queries: Sequence[Query]
     ) -> list[Prediction]:
-        """Answer queries about one frame, in their order."""
-        embedding = self.embed(source, frame)
-        with _computing(frame):
-            return self.network.segment(embedding, queries)
+        """Answer queries about one frame, in their order, each in the region that suits it."""
+        return self._answer(self._view(source, frame), queries)
 
     def remember(
         self, source: FrameSource, frame: int, predictions: Sequence[Prediction]
     ) -> list[Memory]:
         """Encode masks of one frame into memories, in their order."""
-        embedding = self.embed(source, frame)
-        with _computing(frame):
-            return self.network.remember(embedding, predictions, frame)
+        return self._encode(self._view(source, frame), predictions)
 
     def bank(
         self, source: FrameSource, conditioning: MutableMapping[int, Memory] | None = None
@@ -178,16 +161,15 @@ class Tracker:
         """
 
         def cached(frame: int) -> bool:
-            return self.embedding_key(source, frame) in self.cache
+            if self.focus is not None:
+                return False  # where objects will be looked for is not known ahead
+            return self._view(source, frame).key(None) in self.cache
 
         images = _read_ahead(source, steps, cached)
         try:
             for done, (step, image) in enumerate(images, start=1):
-                embedding = self.embed(source, step.frame, image)
-                with _computing(step.frame):
-                    predictions, memories, selections = self._step(
-                        embedding, step, banks, corrections, len(source)
-                    )
+                view = self._view(source, step.frame, image)
+                predictions, memories, selections = self._step(view, step, banks, corrections)
                 yield FrameSegmented(
                     done=done,
                     total=len(steps),
@@ -201,21 +183,17 @@ class Tracker:
             images.close()
 
     def _step(
-        self,
-        embedding: FrameEmbedding,
-        step: Step,
-        banks: Banks,
-        corrections: Corrections,
-        clip_length: int,
+        self, view: FrameView, step: Step, banks: Banks, corrections: Corrections
     ) -> tuple[dict[ObjectId, Prediction], dict[ObjectId, Memory], dict[ObjectId, MemorySelection]]:
-        frame, direction = step.frame, step.direction
+        frame, direction, clip_length = step.frame, step.direction, len(view.source)
         here = {k: banks[k, direction] for k in step.object_ids}
         selections = {k: self.policy.select(bank, frame, direction) for k, bank in here.items()}
         queries = [
             Query(recall=bank.recall(selections[k], frame, direction), clip_length=clip_length)
             for k, bank in here.items()
         ]
-        answers = self.network.segment(embedding, queries)
+        regions = [self._next_region(bank, frame, direction) for bank in here.values()]
+        answers = view.segment(queries, regions)
         predictions = dict(zip(here, answers, strict=True))
         if isinstance(self.policy, ChoosingPolicy):
             for k, answer in predictions.items():
@@ -228,13 +206,14 @@ class Tracker:
                     previous_logits=predictions[k].mask_logits,
                     recall=query.recall,
                     clip_length=clip_length,
+                    region=predictions[k].region,
                 )
                 for k, query in zip(here, queries, strict=True)
                 if k in corrected
             ]
-            answers = self.network.segment(embedding, refining)
+            answers = self._answer(view, refining)
             predictions.update(zip(corrected, answers, strict=True))
-        encoded = self.network.remember(embedding, list(predictions.values()), frame)
+        encoded = self._encode(view, list(predictions.values()))
         memories = dict(zip(here, encoded, strict=True))
         for k, bank in here.items():
             bank.add(memories[k], conditioning=k in corrected)
@@ -243,23 +222,45 @@ class Tracker:
             bank.evict(frame, self.policy.retain(bank, frame))
         return predictions, memories, selections
 
+    def _view(
+        self, source: FrameSource, frame: int, image: Future[NDArray[np.uint8]] | None = None
+    ) -> FrameView:
+        return FrameView(self.network, self.cache, source, frame, image)
 
-def _as_batch(image: NDArray[np.uint8]) -> Tensor:
-    """Return an (H, W, 3) image as a (1, 3, H, W) tensor."""
-    return torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    def _answer(self, view: FrameView, queries: Sequence[Query]) -> list[Prediction]:
+        """Answer queries in the regions that suit them; of several, the best answer counts."""
+        if self.focus is None:
+            return view.segment(queries, [None] * len(queries))
+        shape = view.source.shape
+        trials = [self.focus.regions(query, shape, self._least_side) for query in queries]
+        asked = [query for query, tried in zip(queries, trials, strict=True) for _ in tried]
+        answers = iter(view.segment(asked, [region for tried in trials for region in tried]))
+        return [self.focus.best(list(islice(answers, len(tried))), shape) for tried in trials]
 
+    def _encode(self, view: FrameView, predictions: Sequence[Prediction]) -> list[Memory]:
+        """Encode masks into memories that know where to look next."""
+        memories = view.remember(predictions)
+        if self.focus is None:
+            return memories
+        shape = view.source.shape
+        return [
+            replace(m, next_region=self.focus.following(p, shape, self._least_side))
+            for m, p in zip(memories, predictions, strict=True)
+        ]
 
-@contextmanager
-def _computing(frame: int) -> Iterator[None]:
-    """Switch gradients off, and say where the device's memory ran out."""
-    try:
-        with torch.no_grad():
-            yield
-    except torch.OutOfMemoryError as error:
-        raise JobError(
-            f"The device ran out of memory on frame {frame}. What was done is kept. Choose a "
-            "smaller image size or model, or the CPU."
-        ) from error
+    def _next_region(self, bank: MemoryBank, frame: int, direction: Direction) -> Region | None:
+        """Return where the frame that a pass saw last, else the nearest, says to look."""
+        if self.focus is None:
+            return None
+        held = (*bank.tracked_frames, *bank.conditioning_frames)
+        passed = [f for f in held if (frame - f) * direction > 0]
+        nearest = min(passed or held, key=lambda f: abs(frame - f), default=None)
+        return None if nearest is None else bank[nearest].next_region
+
+    @property
+    def _least_side(self) -> int:
+        """Side of a region below which the network sees nothing new, in frame pixels."""
+        return self.network.image_size // 4
 
 
 def _read_ahead(

@@ -1,0 +1,175 @@
+"""The focus window: which part of a frame the network sees, for each object and frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log2
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from napari_surgisam.data.prompts import Box
+from napari_surgisam.data.regions import (
+    ROOM,
+    Region,
+    bounds,
+    box_within,
+    follow,
+    inside,
+    is_cut,
+    mask_bounds,
+    point_within,
+    square_around,
+    trial_regions,
+    widened,
+)
+from napari_surgisam.engine.network import Prediction, Query
+
+FocusChoice = Literal["auto", "off"]
+FOCUS_CHOICES: tuple[FocusChoice, ...] = get_args(FocusChoice)
+
+_BACKGROUND = -10.0  # logit of what a region did not show
+_SPECK = 0.1  # of an object's pixels: a smaller piece of it does not widen its box
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Rules for where to look; it decides from masks and prompts, and holds no state.
+
+    Parameters
+    ----------
+    fractions : tuple of float
+        Sides of the regions that are tried around clicks, beside the whole frame, as parts
+        of the frame's shorter side.
+    preference : float
+        Predicted IoU by which a region must be better than one of twice its side: networks
+        find the parts of an object as convincing as the object.
+    doubt : float
+        Predicted IoU below which a tracked object counts as not found.
+    """
+
+    fractions: tuple[float, ...] = (1 / 2, 1 / 4, 1 / 8)
+    preference: float = 0.02
+    doubt: float = 0.3
+
+    def regions(
+        self, query: Query, shape: tuple[int, int], least: int
+    ) -> tuple[Region | None, ...]:
+        """Return the regions in which to try a prompt; the best answer counts.
+
+        A box or a mask tells an object's size, and so does the mask that a click refines:
+        its region stays, unless a click lies outside or the mask is cut off.
+
+        Parameters
+        ----------
+        query : Query
+            In frame pixels.
+        shape : tuple of int
+            Height and width of the frame, in pixels.
+        least : int
+            Side below which nothing is gained, in pixels.
+        """
+        if query.mask is not None:
+            box = mask_bounds(query.mask, None, shape)
+            return (None if box is None else _around(box, shape, least),)
+        if query.previous_logits is not None:
+            return (_refined(query, shape),)
+        if query.box is not None:
+            return (_around(bounds(query.points, [query.box]), shape, least),)
+        if query.points:
+            return trial_regions(bounds(query.points), shape, least, self.fractions)
+        return (None,)
+
+    def best(self, predictions: Sequence[Prediction], shape: tuple[int, int]) -> Prediction:
+        """Return the answer to trust among those from several regions, the widest first."""
+
+        def trust(prediction: Prediction) -> float:
+            zoom = 1.0 if prediction.region is None else max(shape) / prediction.region.side
+            present = bool(prediction.presence > 0)
+            return (prediction.iou if present else -1.0) - self.preference * log2(zoom)
+
+        return max(predictions, key=trust)
+
+    def following(
+        self, prediction: Prediction, shape: tuple[int, int], least: int
+    ) -> Region | None:
+        """Return where to look for an object after a frame on which it was looked for."""
+        found = prediction.prompted or prediction.iou >= self.doubt
+        box = _object_box(prediction.mask_logits, prediction.region, shape) if found else None
+        return follow(prediction.region, box, shape, least)
+
+
+def within(query: Query, region: Region | None, shape: tuple[int, int]) -> Query:
+    """Return a query about a frame as one about a region of it, in the region's pixels."""
+    previous = query.previous_logits
+    if previous is not None and query.region != region:
+        previous = moved_logits(previous, query.region, region, shape)
+        query = replace(query, previous_logits=previous, region=region)
+    if region is None:
+        return query
+    return replace(
+        query,
+        points=tuple(point_within(point, region) for point in query.points),
+        box=None if query.box is None else box_within(query.box, region),
+        mask=None if query.mask is None else region.crop(query.mask),
+    )
+
+
+def moved_logits(
+    logits: Tensor, before: Region | None, after: Region | None, shape: tuple[int, int]
+) -> Tensor:
+    """Resample (h, w) logits that cover one region to cover another, at the same size.
+
+    What the first region did not show is background.
+    """
+    source, target = (r or Region(0, 0, *shape) for r in (before, after))
+    axes = []
+    for n, (start, length), (new_start, new_length) in (
+        (logits.shape[0], (source.top, source.height), (target.top, target.height)),
+        (logits.shape[1], (source.left, source.width), (target.left, target.width)),
+    ):
+        centres = new_start + (torch.arange(n, device=logits.device) + 0.5) * new_length / n
+        axes.append((centres - start) / length * 2 - 1)
+    rows, columns = torch.meshgrid(*axes, indexing="ij")
+    grid = torch.stack((columns, rows), dim=-1)[None]
+    sampled = F.grid_sample(
+        logits[None, None].float(), grid, padding_mode="border", align_corners=False
+    )[0, 0]
+    shown = (rows.abs() <= 1) & (columns.abs() <= 1)
+    return sampled.where(shown, sampled.new_tensor(_BACKGROUND))
+
+
+def _around(box: Box, shape: tuple[int, int], least: int) -> Region | None:
+    return square_around(box, max(ROOM * (box.y1 - box.y0), ROOM * (box.x1 - box.x0), least), shape)
+
+
+def _refined(query: Query, shape: tuple[int, int]) -> Region | None:
+    region = query.region
+    if region is None or query.previous_logits is None:
+        return region
+    shown = _object_box(query.previous_logits, region, shape)
+    cut = shown is not None and is_cut(shown, region, shape)
+    if cut or not all(inside(point, region) for point in query.points):
+        seen = [box for box in (shown, query.box) if box is not None]
+        return widened(region, bounds(query.points, seen), shape)
+    return region
+
+
+def _object_box(logits: Tensor, region: Region | None, shape: tuple[int, int]) -> Box | None:
+    """Return the box of an object in frame pixels, specks left out, or None."""
+    return mask_bounds(_without_specks((logits > 0).cpu().numpy()), region, shape)
+
+
+def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    pieces, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    areas = np.bincount(pieces.ravel())
+    areas[0] = 0
+    return np.asarray((areas >= _SPECK * areas.sum())[pieces])
