@@ -2,7 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_surgisam.cli import app
-from napari_surgisam.training.trainer import read_metadata
+from napari_surgisam.training.checkpoints import read_metadata
 
 pytestmark = pytest.mark.sam2
 

@@ -1,7 +1,9 @@
 from itertools import islice
 
 import torch
+from scipy import ndimage as ndi
 
+from napari_surgisam.training.scenes import LARGEST, REGIONS
 from napari_surgisam.training.synthesis import SyntheticClips
 
 
@@ -22,7 +24,8 @@ def test_shapes_types_and_ranges():
     assert batch.images.shape == (3, 4, 3, 96, 96)
     assert batch.images.dtype == batch.labels.dtype == torch.uint8
     assert batch.labels.shape == (3, 4, 96, 96)
-    assert int(batch.labels.max()) <= 5
+    assert int(batch.labels.max()) <= 5 + REGIONS
+    assert batch.parents.shape == (3, 5 + REGIONS + 1)
     assert batch.images.float().std() > 10
 
 
@@ -70,3 +73,28 @@ def test_a_whole_includes_its_parts():
             assert (whole & batch.mask(clip, label)).equal(batch.mask(clip, label))
             return
     raise AssertionError("no clip had a part")
+
+
+def test_regions_of_a_partition_are_connected_and_no_background():
+    found = 0
+    for batch in _batches(4, batch=6, frames=3, size=64, layers=4, seed=7):
+        for clip in range(6):
+            for label in range(5, 5 + REGIONS):
+                mask = batch.mask(clip, label).numpy()
+                if mask.any():
+                    found += 1
+                    assert ndi.label(mask)[1] == 1
+                    assert mask.mean() <= LARGEST
+    assert found > 5
+
+
+def test_some_objects_end_before_the_clip_does_in_sections():
+    """As bodies do in a volume: they shrink and are gone, while what is around stays."""
+    vanished = 0
+    for batch in _batches(8, batch=6, frames=6, size=64, layers=3, seed=8):
+        for clip in range(6):
+            for label in range(1, 4):
+                areas = batch.mask(clip, label).flatten(1).sum(1)
+                if areas[0] > 60 and areas[-1] == 0 and areas.argmax() < 3:
+                    vanished += 1
+    assert vanished > 3

@@ -7,8 +7,9 @@ from safetensors.torch import load_file
 from napari_surgisam.engine.compact_network import CompactConfig
 from napari_surgisam.errors import JobError, ModelError
 from napari_surgisam.training import pretraining
+from napari_surgisam.training.checkpoints import read_metadata
 from napari_surgisam.training.pretraining import PretrainOptions, pretrain
-from napari_surgisam.training.trainer import FitOptions, read_metadata
+from napari_surgisam.training.trainer import FitOptions
 
 pytestmark = pytest.mark.sam2
 

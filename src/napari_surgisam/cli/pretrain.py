@@ -20,6 +20,7 @@ def pretrain(
     minutes: Annotated[float, typer.Option(help="Stop, saved, after this time.")] = float("inf"),
     image_size: Annotated[int, typer.Option(help="Side of a frame, pixels; 32 n.")] = 256,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 6e-4,
+    average: Annotated[float, typer.Option(help="Decay of the weights' moving average.")] = 0.998,
     cooldown: Annotated[int, typer.Option(help="Last steps, with a falling rate.")] = 0,
     check_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
     image_steps: Annotated[int, typer.Option(help="Steps before clips join in.")] = 1500,
@@ -65,6 +66,7 @@ def pretrain(
             minutes=minutes,
             learning_rate=learning_rate,
             cooldown=cooldown,
+            average=average,
             check_every=check_every,
         ),
         PretrainOptions(

@@ -32,12 +32,13 @@ class Lesson:
     objects : int
         Most objects per clip.
     rounds : int
-        Predictions on the prompted frame: one, then one per correction click.
+        Predictions on the prompted frame: one, then one per correction click. Of many, the
+        first and the last two are learned from.
     box, mask : float
         Share of objects that are prompted with a box, and in clips with a mask.
     several : float
-        Chance that the objects of a batch start with two to four clicks at once, the last of
-        them beside the object; the points of a file enter together like this.
+        Chance that the objects of a batch start with two to five clicks at once, the last of
+        them sometimes beside the object; the points of a file enter together like this.
     corrected : float
         Chance that a later frame of a clip receives a correction click.
     smallest : int
@@ -48,7 +49,7 @@ class Lesson:
     rounds: int = 2
     box: float = 0.15
     mask: float = 0.3
-    several: float = 0.35
+    several: float = 0.45
     corrected: float = 0.15
     smallest: int = 24
 
@@ -153,8 +154,11 @@ class _Pupil:
             elif as_mask and draw < lesson.box + lesson.mask:
                 given.append(k)
         predictions: list[Prediction] = []
+        learning = torch.is_grad_enabled()
         for turn in range(lesson.rounds):
-            predictions = self._answer(0, queries, f"click {turn + 1}")
+            taught = turn == 0 or turn >= lesson.rounds - 2
+            with torch.set_grad_enabled(learning and taught):
+                predictions = self._answer(0, queries, f"click {turn + 1}", taught=taught)
             if turn + 1 < lesson.rounds:
                 queries = self._corrected(queries, predictions, 0)
         if given:
@@ -169,9 +173,9 @@ class _Pupil:
     def _first_clicks(self, truth: Tensor, lesson: Lesson) -> list[tuple[Point, ...]]:
         rounds = [click_points(truth, self.random)]
         if self._draw() < lesson.several:
-            extra = 1 + int(self._draw() * 3)
+            extra = 1 + int(self._draw() * 4)
             rounds += [click_points(truth, self.random, central=0.1) for _ in range(extra)]
-            if self._draw() < 0.5:
+            if self._draw() < 0.3:
                 rounds[-1] = points_beside(truth, self.random)
         return list(zip(*rounds, strict=True))
 
@@ -195,12 +199,14 @@ class _Pupil:
                 predictions = self._answer(frame, queries, "corrected")
         return predictions
 
-    def _answer(self, frame: int, queries: Sequence[Query], name: str) -> list[Prediction]:
+    def _answer(
+        self, frame: int, queries: Sequence[Query], name: str, *, taught: bool = True
+    ) -> list[Prediction]:
         predictions = self.network.segment(self._frame(frame), queries)
         self.prompts += len(queries)
         truth = covers(self.masks[:, frame], self.network.mask_size)
         # predictions of one and of three candidates are weighed apart
-        for count in {len(p.ious) for p in predictions}:
+        for count in {len(p.ious) for p in predictions} if taught else ():
             alike = [k for k, p in enumerate(predictions) if len(p.ious) == count]
             self.losses.append(
                 masklet_loss(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from napari_surgisam.engine.compact_network import CompactConfig, load_compact
+from napari_surgisam.training.checkpoints import read_metadata
 from napari_surgisam.training.lessons import Lesson, Practice
 from napari_surgisam.training.synthesis import SyntheticBatch, SyntheticClips
 from napari_surgisam.training.trainer import FitOptions, StepTrained, fit
@@ -58,10 +61,15 @@ def pretrain(
     torch.manual_seed(options.seed)
     network = load_compact(config, None, device=device, precision=precision)
     practice = Practice(network, network.model)
+    stage = {
+        "image_size": config.image_size,
+        "pretrain": asdict(options),
+        "fit": asdict(fit_options),
+    }
     metadata = {
         "architecture": "compact",
         "config": asdict(config),
-        "training": {"pretrain": asdict(options), "fit": asdict(fit_options)},
+        "stages": [*(_earlier_stages(out) if resume else ()), stage],
     }
     yield from fit(
         practice,
@@ -75,12 +83,29 @@ def pretrain(
     )
 
 
+def _earlier_stages(out: Path) -> list[Any]:
+    """Return how the weights were trained until now, each stage with the step it reached."""
+    if not out.exists():
+        return []
+    facts = read_metadata(out)
+    stages: list[Any] = facts.get("stages", [])
+    if stages:
+        stages[-1] = {**stages[-1], "until_step": facts.get("step")}
+    same = len(stages) > 1 and _settings(stages[-1]) == _settings(stages[-2])
+    return [*stages[:-2], stages[-1]] if same else stages
+
+
+def _settings(stage: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in stage.items() if key != "until_step"}
+
+
 class _Curriculum:
     """Image batches first, then clips among them; from clear and large to faint and small."""
 
     def __init__(self, options: PretrainOptions, size: int, device: str) -> None:
         self.options, self.size, self.device = options, size, device
         self.streams: dict[tuple[bool, float], Iterator[SyntheticBatch]] = {}
+        self.process = PartialState(cpu=device == "cpu").process_index
 
     def __call__(self, step: int) -> tuple[SyntheticBatch, Lesson]:
         options = self.options
@@ -97,7 +122,7 @@ class _Curriculum:
                 size=self.size,
                 difficulty=difficulty,
                 layers=6 if moving else 8,
-                seed=options.seed * 1_000_003 + step,
+                seed=options.seed * 1_000_003 + step + 7919 * self.process,
                 device=self.device,
             )
             self.streams[key] = iter(clips)
@@ -107,7 +132,7 @@ class _Curriculum:
             return _thinned(batch, step), Lesson(
                 objects=4, rounds=1 + step % 2, mask=0.6 if early else 0.3
             )
-        return batch, Lesson(objects=5, rounds=2 + step % 2)
+        return batch, Lesson(objects=5, rounds=(2, 3, 2, 6)[step % 4])
 
 
 def _thinned(batch: SyntheticBatch, step: int) -> SyntheticBatch:

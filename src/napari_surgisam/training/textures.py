@@ -48,6 +48,19 @@ class TexturePool:
         patterns = patterns.flip(axes) if axes else patterns
         return patterns.transpose(-1, -2) if flips[2] else patterns
 
+    def colours(self, count: int) -> Tensor:
+        """Return (count, 3) colours in [0, 1] that occur in the pictures."""
+        draws = torch.rand(count, 3, generator=self.random, device=self.device).tolist()
+        chosen = []
+        for which, down, across in draws:
+            picture = self.pictures[int(which * len(self.pictures))]
+            row, column = (
+                int(share * (n - 8))
+                for share, n in zip((down, across), picture.shape[1:], strict=True)
+            )
+            chosen.append(picture[:, row : row + 8, column : column + 8].mean((1, 2)))
+        return torch.stack(chosen)
+
     def refresh(self, count: int = 1) -> None:
         """Replace the oldest patterns."""
         for _ in range(count):

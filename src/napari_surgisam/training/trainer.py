@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from napari_surgisam.errors import JobError, ModelError
+from napari_surgisam.errors import JobError
 from napari_surgisam.jobs import Event
+from napari_surgisam.training.checkpoints import Progress, TrainingFiles
 from napari_surgisam.training.lessons import Lesson, Outcome, Practice
 from napari_surgisam.training.synthesis import SyntheticBatch
 
@@ -83,19 +81,6 @@ Curriculum = Callable[[int], tuple[SyntheticBatch, Lesson]]
 Validation = Callable[[Practice], dict[str, float]]
 
 
-@dataclass(slots=True)
-class _Progress:
-    """What a checkpoint carries besides tensors."""
-
-    step: int = 0
-    prompts: int = 0
-    scale: float = 1.0  # of the learning rate; halved at every rollback
-    warm_from: int = 0
-    best: float = 0.0
-    running: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
 def fit(
     practice: Practice,
     curriculum: Curriculum,
@@ -138,8 +123,8 @@ def fit(
     )
     trainee, optimiser = accelerator.prepare(practice, optimiser)
     averaged = {name: value.detach().clone().float() for name, value in model.state_dict().items()}
-    progress = _Progress()
-    files = _Files(out)
+    progress = Progress()
+    files = TrainingFiles(out)
     if resume:
         files.resume(model, optimiser, averaged, progress)
     random = torch.Generator(device=accelerator.device)
@@ -148,12 +133,13 @@ def fit(
     rollbacks = 0
     for group in optimiser.param_groups:
         group["lr"] = 0.0
+    batches = _ReadAhead(curriculum, options.steps)
     while progress.step < options.steps:
         rate = _rate(progress, options)
         for group in optimiser.param_groups:
             group["lr"] = rate
         model.train()
-        batch, lesson = curriculum(progress.step)
+        batch, lesson = batches(progress.step)
         outcome: Outcome = trainee(batch, lesson, random)
         optimiser.zero_grad()
         accelerator.backward(outcome.loss)
@@ -209,95 +195,24 @@ def fit(
             return
 
 
-class _Files:
-    """The weights and what lies next to them."""
+class _ReadAhead:
+    """Makes the next step's batch while this one is practised."""
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.state = out.with_suffix(".state.pt")
-        self.curves = out.with_suffix(".curves.csv")
+    def __init__(self, curriculum: Curriculum, steps: int) -> None:
+        self.curriculum, self.steps = curriculum, steps
+        self.maker = ThreadPoolExecutor(1, thread_name_prefix="clips")
+        self.step = -1
+        self.following: Future[tuple[SyntheticBatch, Lesson]] | None = None
 
-    def save(
-        self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        averaged: Mapping[str, Tensor],
-        progress: _Progress,
-        metadata: Mapping[str, Any],
-        figures: Mapping[str, float],
-        loss: float,
-    ) -> None:
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        facts = {
-            **metadata,
-            "step": progress.step,
-            "prompts": progress.prompts,
-            "seconds": round(progress.seconds),
-            "validation": dict(figures),
-        }
-        half = {
-            name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-            for name, value in averaged.items()
-        }
-        partial = self.out.with_suffix(".part")
-        save_file(half, partial, metadata={k: json.dumps(v) for k, v in facts.items()})
-        os.replace(partial, self.out)
-        partial = self.state.with_suffix(".part")
-        torch.save(
-            {
-                "model": model.state_dict(),
-                "averaged": dict(averaged),
-                "optimiser": optimiser.state_dict(),
-                "progress": asdict(progress),
-            },
-            partial,
-        )
-        os.replace(partial, self.state)
-        row = {"step": progress.step, "prompts": progress.prompts, "loss": loss, **figures}
-        row["seconds"] = round(progress.seconds)
-        fresh = not self.curves.exists()
-        with self.curves.open("a", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
-
-    def resume(
-        self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        averaged: dict[str, Tensor],
-        progress: _Progress,
-    ) -> None:
-        """Go on from the state, or from the weights alone; change nothing in place of neither."""
-        if self.state.exists():
-            state = torch.load(self.state, map_location="cpu", weights_only=True)
-            model.load_state_dict(state["model"])
-            optimiser.load_state_dict(state["optimiser"])
-            _copy_into(averaged, state["averaged"])
-            for name, value in state["progress"].items():
-                setattr(progress, name, value)
-        elif self.out.exists():
-            weights = load_file(self.out)
-            model.load_state_dict({name: value.float() for name, value in weights.items()})
-            _copy_into(averaged, weights)
-            facts = read_metadata(self.out)
-            progress.step = progress.warm_from = int(facts.get("step", 0))
-            progress.prompts = int(facts.get("prompts", 0))
-            progress.seconds = float(facts.get("seconds", 0))
-        else:
-            raise ModelError(
-                f"There is nothing to resume: neither {self.state} nor {self.out} exists. "
-                "Start without --resume."
-            )
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the JSON metadata of a safetensors file."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    def __call__(self, step: int) -> tuple[SyntheticBatch, Lesson]:
+        batch = self.following
+        if batch is None or step != self.step:
+            batch = self.maker.submit(self.curriculum, step)
+        made = batch.result()
+        self.step = step + 1
+        more = self.step < self.steps
+        self.following = self.maker.submit(self.curriculum, self.step) if more else None
+        return made
 
 
 class _Swapped:
@@ -324,12 +239,7 @@ def _average(averaged: dict[str, Tensor], model: nn.Module, decay: float) -> Non
             averaged[name].copy_(value)
 
 
-def _copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> None:
-    for name, value in source.items():
-        target[name].copy_(value)
-
-
-def _rate(progress: _Progress, options: FitOptions) -> float:
+def _rate(progress: Progress, options: FitOptions) -> float:
     warm = min(1.0, (progress.step - progress.warm_from + 1) / max(options.warmup, 1))
     left = options.steps - progress.step
     cool = min(1.0, left / options.cooldown) if options.cooldown else 1.0
