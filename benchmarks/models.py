@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import ObjectId, Point, Prompt
+from napari_surgisam.engine.focus import FocusChoice, choose_focus
 from napari_surgisam.engine.models import load_network
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.session import Session
@@ -24,9 +25,9 @@ class EmbeddedModel:
 
     version = ""  # never cached: code and weights change
 
-    def __init__(self, model: str, device: str = "auto") -> None:
-        self.name = Path(model).stem
-        self._tracker = Tracker(load_network(model, device))
+    def __init__(self, model: str, device: str = "auto", focus: FocusChoice = "default") -> None:
+        self.name = Path(model).stem + ("" if focus == "default" else f", focus {focus}")
+        self._tracker = Tracker(load_network(model, device), focus=choose_focus(focus, model))
 
     def segment(self, frames: FrameSource, frame: int, points: tuple[Point, ...]) -> Mask:
         """Return the (H, W) mask of points that enter together."""

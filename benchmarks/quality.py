@@ -3,7 +3,7 @@
 Run from the repository's root::
 
     python benchmarks/quality.py --data DIR [--model NAME|FILE|none] [--clicks 1 3 5]
-                                 [--limit N] [--out STEM]
+                                 [--focus default|auto|off ...] [--limit N] [--out STEM]
 
 `DIR` holds one folder per case, named as in `cases.py`. Every method gets the same clicks, and
 no method's own answer moves them: positive points spread over the true mask, the first in its
@@ -40,6 +40,7 @@ from models import EmbeddedModel
 from napari_surgisam.data.clicks import correction_click, first_click, spread_clicks
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import Point
+from napari_surgisam.engine.focus import FOCUS_CHOICES
 from napari_surgisam.metrics.masks import dsc, iou
 from napari_surgisam.metrics.video import j_and_f
 
@@ -213,13 +214,20 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, nargs="+", default=[1, 3, 5])
     parser.add_argument("--limit", type=int, help="at most so many volumes and pictures of a set")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--focus",
+        nargs="+",
+        choices=FOCUS_CHOICES,
+        default=["default"],
+        help="whether the model sees a window that follows the object; several are compared",
+    )
     parser.add_argument("--without-baselines", action="store_true")
     parser.add_argument("--cache", type=Path, default=Path("runs/quality_baselines.jsonl"))
     parser.add_argument("--out", type=Path, help="writes STEM.json and STEM.md")
     options = parser.parse_args()
     methods: list[Method] = []
     if options.model != "none":
-        methods.append(EmbeddedModel(options.model, options.device))
+        methods += [EmbeddedModel(options.model, options.device, f) for f in options.focus]
     if not options.without_baselines:
         methods += [RandomWalker(), CarriedByFlow()]
     scores: list[Score] = []

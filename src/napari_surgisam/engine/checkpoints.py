@@ -88,6 +88,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint("sam2", config, 1024, state)
 
 
+def read_architecture(path: Path) -> str:
+    """Return the architecture that a model file is for, without reading its weights.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged.
+    """
+    if path.suffix != ".safetensors":
+        return "sam2"
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("architecture", "sam2"))
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
 def write_checkpoint(
     path: Path, checkpoint: Checkpoint, card: Mapping[str, Any] | None = None
 ) -> None:
@@ -166,10 +183,14 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             state = {name: file.get_tensor(name) for name in file.keys()}
             return state, file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path} is damaged or not a safetensors file ({_first_line(error)}): copy or "
-            "download it again."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path} is damaged or not a safetensors file ({_first_line(error)}): copy or download "
+        "it again."
+    )
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:

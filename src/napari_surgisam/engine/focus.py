@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log2
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -29,9 +30,12 @@ from napari_surgisam.data.regions import (
     trial_regions,
     widened,
 )
+from napari_surgisam.engine.checkpoints import read_architecture
+from napari_surgisam.engine.models import find_weights
 from napari_surgisam.engine.network import Prediction, Query
+from napari_surgisam.errors import ModelError
 
-FocusChoice = Literal["auto", "off"]
+FocusChoice = Literal["default", "auto", "off"]
 FOCUS_CHOICES: tuple[FocusChoice, ...] = get_args(FocusChoice)
 
 _BACKGROUND = -10.0  # logit of what a region did not show
@@ -103,6 +107,29 @@ class Focus:
         found = prediction.prompted or prediction.iou >= self.doubt
         box = _object_box(prediction.mask_logits, prediction.region, shape) if found else None
         return follow(prediction.region, box, shape, least)
+
+
+def choose_focus(choice: FocusChoice, model: str | Path) -> Focus | None:
+    """Return what a choice means for a model.
+
+    Parameters
+    ----------
+    choice : {"default", "auto", "off"}
+        "default" is "auto" for networks like the embedded one, which see few pixels, and
+        "off" for SAM 2, whose results it leaves as they are published.
+    model : str or Path
+        As for `load_network`.
+
+    Raises
+    ------
+    ModelError
+        If there is no such choice, or no such model.
+    """
+    if choice not in FOCUS_CHOICES:
+        raise ModelError(f"The focus {choice!r} is unknown: choose {' or '.join(FOCUS_CHOICES)}.")
+    if choice == "default":
+        choice = "auto" if read_architecture(find_weights(model)) == "compact" else "off"
+    return Focus() if choice == "auto" else None
 
 
 def within(query: Query, region: Region | None, shape: tuple[int, int]) -> Query:
