@@ -7,11 +7,13 @@ from napari_surgisam.data.clicks import (
     bounding_box,
     correction_click,
     first_click,
+    interacted_frames,
     jittered_box,
     random_clicks,
+    simulated_prompt,
     spread_clicks,
 )
-from napari_surgisam.data.prompts import Box, Point
+from napari_surgisam.data.prompts import Box, MaskPrompt, Point, Prompt
 from napari_surgisam.errors import PromptError
 
 
@@ -129,3 +131,59 @@ def test_an_empty_mask_cannot_be_clicked():
         bounding_box(empty)
     with pytest.raises(PromptError, match="own grid"):
         correction_click(empty, empty.T)
+
+
+def test_a_random_correction_is_any_wrong_pixel():
+    reference, prediction = rectangle(4, 4, 8, 10), rectangle(4, 6, 8, 12)
+    clicks = [
+        correction_click(prediction, reference, mode="random", seed=seed) for seed in range(60)
+    ]
+    assert {c.positive for c in clicks} == {True, False}
+    assert {int(c.x) for c in clicks} == {4, 5, 10, 11}
+    for c in clicks:
+        at = int(c.y), int(c.x)
+        assert (reference[at], prediction[at]) == (c.positive, not c.positive)
+    assert clicks[7] == correction_click(prediction, reference, mode="random", seed=7)
+
+
+def test_a_random_correction_ends_where_all_is_right_or_clicked():
+    reference = rectangle(4, 4, 5, 6)
+    assert correction_click(reference, reference, mode="random", seed=0) is None
+    clicked = [Point(4, 4), Point(4, 5)]
+    nothing = np.zeros_like(reference)
+    assert correction_click(nothing, reference, clicked=clicked, mode="random", seed=0) is None
+    last = correction_click(nothing, reference, clicked=clicked[:1], mode="random", seed=0)
+    assert last == Point(4, 5)
+
+
+def test_prompts_of_each_kind():
+    mask = rectangle(4, 10, 9, 15)
+    points = simulated_prompt(2, 7, mask, clicks=5, seed=3)
+    assert points == Prompt(2, 7, random_clicks(mask, 5, 3))
+    assert simulated_prompt(2, 7, mask, clicks=1, mode="center") == Prompt(2, 7, (Point(6, 12),))
+    assert simulated_prompt(2, 7, mask, kind="box", seed=3).box == jittered_box(mask, 3)
+    whole = simulated_prompt(2, 7, mask, kind="mask")
+    assert isinstance(whole, MaskPrompt)
+    np.testing.assert_array_equal(whole.mask, mask)
+    assert len(simulated_prompt(2, 7, rectangle(4, 4, 5, 6), clicks=10, seed=0).points) == 2
+
+
+def test_prompts_that_cannot_be_simulated():
+    nothing = np.zeros((20, 30), bool)
+    for kind in ("points", "box", "mask"):
+        with pytest.raises(PromptError):
+            simulated_prompt(1, 0, nothing, kind=kind)
+    for clicks in (0, 11):
+        with pytest.raises(PromptError, match="1 to 10"):
+            simulated_prompt(1, 0, rectangle(4, 4, 9, 9), clicks=clicks)
+
+
+def test_interacted_frames_are_the_first_or_spread():
+    assert interacted_frames([3, 4, 7, 9], 2) == (3, 4)
+    assert interacted_frames([3, 4, 7, 9], 8) == (3, 4, 7, 9)
+    assert interacted_frames(range(10, 21), 3, spread=True) == (10, 15, 20)
+    assert interacted_frames([5], 4, spread=True) == (5,)
+    with pytest.raises(PromptError, match="on no frame"):
+        interacted_frames([], 1)
+    with pytest.raises(PromptError, match="at least one"):
+        interacted_frames([1], 0)

@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from napari_surgisam.errors import DataError
+from napari_surgisam.metrics import surfaces
 from napari_surgisam.metrics.surfaces import hd95, nsd, surface_distances
 from napari_surgisam.resources import sample_data
 
@@ -93,6 +94,12 @@ def test_agreement_with_surface_distance_on_random_masks(seed):
         spacing = tuple(rng.uniform(0.4, 3, len(shape)).round(2))
         prediction, reference = (blobs(rng, shape, rng.uniform(0.5, 3)) for _ in range(2))
         agree(prediction, reference, spacing, tolerance=rng.uniform(0, 4))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_agreement_is_exact_by_the_way_of_large_volumes_too(seed, monkeypatch):
+    monkeypatch.setattr(surfaces, "_SMALL", 0)
+    test_agreement_with_surface_distance_on_random_masks(seed)
 
 
 def test_agreement_with_surface_distance_on_the_sample_volume():

@@ -9,16 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from napari_surgisam.data.prompts import Box, Point
+from napari_surgisam.data.prompts import Box, MaskPrompt, ObjectId, Point, Prompt
 from napari_surgisam.errors import PromptError
 
 Seed = int | np.random.Generator | None
 """Where randomness comes from: a seed, a generator, or None for fresh entropy."""
 
+ClickMode = Literal["center", "random"]
+"""A careful person's clicks, or any of the pixels in question."""
 
-def first_click(
-    mask: NDArray[np.bool_], seed: Seed = None, *, mode: Literal["center", "random"] = "center"
-) -> Point:
+PromptKind = Literal["points", "box", "mask"]
+"""What a simulated person says about an object on a frame."""
+
+MAX_CLICKS = 10
+"""Clicks that a frame is prompted with at most, before there is any mask to correct."""
+
+
+def first_click(mask: NDArray[np.bool_], seed: Seed = None, *, mode: ClickMode = "center") -> Point:
     """Click an object for the first time.
 
     Parameters
@@ -111,8 +118,10 @@ def correction_click(
     reference: NDArray[np.bool_],
     *,
     clicked: Sequence[Point] = (),
+    mode: ClickMode = "center",
+    seed: Seed = None,
 ) -> Point | None:
-    """Click the centre of the largest error: positive where missed, negative where extra.
+    """Click an error: positive where something was missed, negative where it is extra.
 
     The largest error is the one that holds the largest disc; the image's border counts as
     its edge. Of equally large ones a missed part comes first.
@@ -123,6 +132,10 @@ def correction_click(
     clicked : sequence of Point
         Earlier clicks: their pixels are not clicked again, so that a prediction that does
         not follow its clicks still gets new ones.
+    mode : {"center", "random"}
+        "center": the centre of the largest error. "random": any wrong pixel, all as likely.
+    seed : int or Generator, optional
+        Used by "random" alone.
 
     Returns
     -------
@@ -137,7 +150,7 @@ def correction_click(
     References
     ----------
     Sofiiuk et al., Reviving Iterative Training with Mask Guidance for Interactive
-    Segmentation, ICIP 2022; SAM 2 simulates its training clicks in the same way.
+    Segmentation, ICIP 2022, clicks the centre; SAM 2 knows both ways.
     """
     if prediction.shape != reference.shape:
         raise PromptError(
@@ -147,6 +160,12 @@ def correction_click(
     fresh = np.ones(reference.shape, dtype=np.bool_)
     for point in clicked:
         fresh[round(point.y), round(point.x)] = False
+    if mode == "random":
+        wrong = np.flatnonzero((reference ^ prediction) & fresh)
+        if not wrong.size:
+            return None
+        index = int(np.random.default_rng(seed).choice(wrong))
+        return _point(index, reference.shape, positive=bool(reference.flat[index]))
     missed = _depth(reference & ~prediction) * fresh
     extra = _depth(prediction & ~reference) * fresh
     positive = bool(missed.max() >= extra.max())
@@ -154,6 +173,89 @@ def correction_click(
     if error.max() == 0:
         return None
     return _point(int(error.argmax()), reference.shape, positive=positive)
+
+
+def simulated_prompt(
+    object_id: ObjectId,
+    frame: int,
+    mask: NDArray[np.bool_],
+    *,
+    kind: PromptKind = "points",
+    clicks: int = 3,
+    mode: ClickMode = "random",
+    seed: Seed = None,
+) -> Prompt | MaskPrompt:
+    """Prompt an object on a frame as a person would who knows the truth.
+
+    Parameters
+    ----------
+    object_id : ObjectId
+    frame : int
+    mask : (H, W) bool array
+        The true mask.
+    kind : {"points", "box", "mask"}
+        Positive clicks, a box with jitter, or the mask itself.
+    clicks : int
+        How many points, 1 to 10; an object with fewer pixels is clicked on each of them.
+    mode : {"center", "random"}
+        See `random_clicks` and `spread_clicks`.
+    seed : int or Generator, optional
+
+    Returns
+    -------
+    Prompt or MaskPrompt
+
+    Raises
+    ------
+    PromptError
+        If the mask is empty, or the number of clicks is impossible.
+    """
+    if kind == "mask":
+        if not mask.any():
+            raise PromptError(f"Object {object_id} is not on frame {frame}: its mask is empty.")
+        return MaskPrompt(object_id, frame, np.array(mask, dtype=np.bool_))
+    if kind == "box":
+        return Prompt(object_id, frame, box=jittered_box(mask, seed))
+    if not 1 <= clicks <= MAX_CLICKS:
+        raise PromptError(f"Asked for {clicks} clicks: 1 to {MAX_CLICKS} can be simulated.")
+    count = min(clicks, max(int(np.count_nonzero(mask)), 1))
+    if mode == "random":
+        return Prompt(object_id, frame, random_clicks(mask, count, seed))
+    return Prompt(object_id, frame, spread_clicks(mask, count))
+
+
+def interacted_frames(
+    visible: Sequence[int], count: int, *, spread: bool = False
+) -> tuple[int, ...]:
+    """Choose the frames on which a simulated person prompts an object.
+
+    Parameters
+    ----------
+    visible : sequence of int
+        Frames on which the object can be seen, ascending.
+    count : int
+        How many frames to prompt, at least 1; all where there are fewer.
+    spread : bool
+        The first ones (False), or evenly spread over all, the first and the last included.
+
+    Returns
+    -------
+    tuple of int
+        Ascending.
+
+    Raises
+    ------
+    PromptError
+        If the object is seen nowhere, or no frame is asked for.
+    """
+    if not visible:
+        raise PromptError("The object is on no frame, so it can be prompted on none.")
+    if count < 1:
+        raise PromptError(f"Asked to prompt {count} frames: at least one is needed.")
+    if not spread:
+        return tuple(visible[:count])
+    steps = np.linspace(0, len(visible) - 1, min(count, len(visible))).round().astype(int)
+    return tuple(visible[k] for k in steps)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:
