@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import ObjectId, Point, Prompt
-from napari_surgisam.engine.focus import FocusChoice, choose_focus
+from napari_surgisam.engine.focus import choose_focus
 from napari_surgisam.engine.models import load_network
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.session import Session
@@ -25,7 +25,7 @@ class EmbeddedModel:
 
     version = ""  # never cached: code and weights change
 
-    def __init__(self, model: str, device: str = "auto", focus: FocusChoice = "default") -> None:
+    def __init__(self, model: str, device: str = "auto", focus: str = "default") -> None:
         self.name = Path(model).stem + ("" if focus == "default" else f", focus {focus}")
         self._tracker = Tracker(load_network(model, device), focus=choose_focus(focus, model))
 

@@ -26,8 +26,10 @@ def demo(
     all frames together.
     """
     from napari_surgisam.cli.run import kept_on_failure, write_masks
+    from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.models import EMBEDDED, load_network
     from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.engine.tracker import Tracker
     from napari_surgisam.formats.labels import create_labels, read_labels
     from napari_surgisam.formats.sources import open_source
     from napari_surgisam.formats.tables import read_prompts
@@ -39,11 +41,11 @@ def demo(
     book = read_prompts([samples / "clip_prompts.csv"], frames)
     truth = read_labels(samples / "clip_labels.tif")
     started = perf_counter()
-    network = load_network(EMBEDDED)
+    tracker = Tracker(load_network(EMBEDDED), focus=choose_focus("default", EMBEDDED))
     _make_folder(out)
     labels_file = out / LABELS
     with kept_on_failure(create_labels(labels_file, frames, max(book.object_ids), True)) as writer:
-        write_masks(frames, book, Plan("first-n"), network, writer, quiet=quiet)
+        write_masks(frames, book, Plan("first-n"), tracker, writer, quiet=quiet)
     seconds = perf_counter() - started
     labels = read_labels(labels_file)
     for object_id in book.object_ids:

@@ -76,6 +76,15 @@ def propagate(
             help="Side of the square that the model sees, a multiple of 32. Default: its own.",
         ),
     ] = None,
+    focus: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off",
+            help="auto: the model sees a window around each object that follows it, which "
+            "helps with small ones. off: the whole frame. Default: auto for the embedded "
+            "model, off for SAM 2.",
+        ),
+    ] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     scores: Annotated[
@@ -109,12 +118,15 @@ def propagate(
     way = Plan(usual if plan is None else cast("Order", plan), reach)
     check_plan(frames, book, way)
 
+    from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.models import check_settings, load_network
+    from napari_surgisam.engine.tracker import Tracker
 
     check_settings(model, device, precision, image_size)
+    view = choose_focus(focus, model)
     with kept_on_failure(create_labels(out, frames, max(book.object_ids), overwrite)) as writer:
-        network = load_network(model, device, precision, image_size)
-        session = write_masks(frames, book, way, network, writer, quiet=quiet)
+        tracker = Tracker(load_network(model, device, precision, image_size), focus=view)
+        session = write_masks(frames, book, way, tracker, writer, quiet=quiet)
     if scores is not None:
         write_scores(scores, session)
     typer.echo(out)

@@ -12,9 +12,9 @@ from napari_surgisam.errors import DataError
 if TYPE_CHECKING:
     from napari_surgisam.data.frames import FrameSource
     from napari_surgisam.data.prompts import PromptBook
-    from napari_surgisam.engine.network import Network
     from napari_surgisam.engine.plan import Plan
     from napari_surgisam.engine.session import Session
+    from napari_surgisam.engine.tracker import Tracker
     from napari_surgisam.formats.labels import LabelWriter
 
 SCORE_COLUMNS = ("frame", "object_id", "predicted_iou", "presence", "area")
@@ -40,7 +40,7 @@ def write_masks(
     frames: "FrameSource",
     book: "PromptBook",
     plan: "Plan",
-    network: "Network",
+    tracker: "Tracker",
     writer: "LabelWriter",
     *,
     quiet: bool = False,
@@ -54,9 +54,8 @@ def write_masks(
     """
     from napari_surgisam.data.annotation import Annotation
     from napari_surgisam.engine.session import Session
-    from napari_surgisam.engine.tracker import Tracker
 
-    session = Session(frames, Tracker(network), Annotation(book))
+    session = Session(frames, tracker, Annotation(book))
     for event in follow(session.propagate(plan), "Propagating", quiet=quiet):
         writer.write(event.frame, session.labels(event.frame))
     return session

@@ -238,7 +238,8 @@ def follow(
         return None if region is None else square_around(region.box, side * _GROWTH, shape)
     extent = max(_extents(box))
     if region is not None and (extent > _LARGEST * side or is_cut(box, region, shape)):
-        return square_around(box, max(side * _GROWTH, ROOM * extent), shape)
+        # step by step: a mask that leaks would else be shown ever more to leak into
+        return square_around(box, side * _GROWTH, shape)
     if extent < _SMALLEST * side and side > least:
         return square_around(box, max(side * _SHRINKAGE, ROOM * extent, least), shape)
     if region is not None and min(_distances(box, region, shape)) < _MARGIN * side:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log2
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -35,8 +34,7 @@ from napari_surgisam.engine.models import find_weights
 from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.errors import ModelError
 
-FocusChoice = Literal["default", "auto", "off"]
-FOCUS_CHOICES: tuple[FocusChoice, ...] = get_args(FocusChoice)
+FOCUS_CHOICES = ("default", "auto", "off")
 
 _BACKGROUND = -10.0  # logit of what a region did not show
 _SPECK = 0.1  # of an object's pixels: a smaller piece of it does not widen its box
@@ -109,7 +107,7 @@ class Focus:
         return follow(prediction.region, box, shape, least)
 
 
-def choose_focus(choice: FocusChoice, model: str | Path) -> Focus | None:
+def choose_focus(choice: str, model: str | Path) -> Focus | None:
     """Return what a choice means for a model.
 
     Parameters
@@ -126,7 +124,9 @@ def choose_focus(choice: FocusChoice, model: str | Path) -> Focus | None:
         If there is no such choice, or no such model.
     """
     if choice not in FOCUS_CHOICES:
-        raise ModelError(f"The focus {choice!r} is unknown: choose {' or '.join(FOCUS_CHOICES)}.")
+        raise ModelError(
+            f"The focus {choice!r} is unknown: choose auto, off, or default, the model's own."
+        )
     if choice == "default":
         choice = "auto" if read_architecture(find_weights(model)) == "compact" else "off"
     return Focus() if choice == "auto" else None
