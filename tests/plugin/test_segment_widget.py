@@ -27,6 +27,7 @@ def test_it_opens_ready_for_the_first_click(desk):
     assert "Click on the object" in widget.line.message.text
     assert not widget.propagate_button.isEnabled()
     assert "no prompts" in widget.propagate_button.toolTip()
+    assert widget.models._combo.currentText().startswith("embedded · ")
 
 
 def test_a_click_shows_the_mask_of_its_frame_at_once(desk):

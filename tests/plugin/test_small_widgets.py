@@ -136,6 +136,21 @@ def test_models_that_are_missing_are_greyed_and_can_be_fetched(make, qtbot, tmp_
     assert widget.value() == "sam2.1_hiera_tiny"
 
 
+def test_the_chosen_model_says_where_it_computes(make, tmp_path, monkeypatch):
+    monkeypatch.setenv(registry.CACHE_VARIABLE, str(tmp_path))
+    (tmp_path / "sam2.1_hiera_tiny.pt").write_bytes(b"weights")
+    widget = make(ModelChooser)
+    widget.show_device("cpu")
+    assert widget._combo.currentText() == "embedded · CPU"
+    widget.refresh()
+    assert widget._combo.currentText() == "embedded · CPU"
+    widget.set_value("sam2.1_hiera_tiny")
+    assert widget._combo.currentText() == "sam2.1_hiera_tiny", "it is not loaded yet"
+    widget.show_device("cuda")
+    assert widget._combo.currentText() == "sam2.1_hiera_tiny · GPU"
+    assert widget._combo.itemText(widget._combo.findData("embedded")) == "embedded"
+
+
 def test_settings_are_announced_once(make, qtbot):
     widget, seen = make(AdvancedPanel), []
     widget.value_changed.connect(seen.append)

@@ -107,6 +107,10 @@ class Tracker:
         """
         return self._view(source, frame).embed([region])[0]
 
+    def is_embedded(self, source: FrameSource, frame: int) -> bool:
+        """Whether the embedding of a whole frame is in the cache."""
+        return self._view(source, frame).key(None) in self.cache
+
     def segment(
         self, source: FrameSource, frame: int, queries: Sequence[Query]
     ) -> list[Prediction]:
@@ -163,7 +167,7 @@ class Tracker:
         def cached(frame: int) -> bool:
             if self.focus is not None:
                 return False  # where objects will be looked for is not known ahead
-            return self._view(source, frame).key(None) in self.cache
+            return self.is_embedded(source, frame)
 
         images = _read_ahead(source, steps, cached)
         try:

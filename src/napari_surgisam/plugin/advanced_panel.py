@@ -19,6 +19,7 @@ from superqt import QCollapsible
 
 from napari_surgisam.plugin.grid import NO_AXIS
 from napari_surgisam.plugin.layer_reading import WindowChoice
+from napari_surgisam.plugin.window_widget import WindowWidget
 
 MAX_CONDITIONING = 8
 
@@ -61,10 +62,7 @@ class AdvancedPanel(QWidget):
         super().__init__(parent)
         self._axis = _combo([("chosen by itself", None)], "Which slider plays the part of time")
         self._level = _combo([("0, the finest", 0)], "Resolution of a multiscale image")
-        self._window = _combo(
-            [("as the layer shows it", "shown"), ("automatic", "auto")],
-            "Which values become black and white, for all frames alike",
-        )
+        self._window = WindowWidget()
         sizes = [("the model's own", None), *((f"{n} px", n) for n in (256, 384, 512, 768, 1024))]
         self._size = _combo(sizes, "Frames are resized to such a square: smaller is faster")
         self._device = _combo([("automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"),
@@ -103,9 +101,9 @@ class AdvancedPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.fold)
-        for combo in (self._axis, self._level, self._window, self._size, self._device,
-                      self._precision):  # fmt: skip
+        for combo in (self._axis, self._level, self._size, self._device, self._precision):
             combo.currentIndexChanged.connect(self._emit)
+        self._window.value_changed.connect(self._emit)
         self._prompted.editingFinished.connect(self._emit)
         self._last = self.value()
 
@@ -114,7 +112,7 @@ class AdvancedPanel(QWidget):
         return Settings(
             axis=self._axis.currentData(),
             level=self._level.currentData() or 0,
-            window=self._window.currentData(),
+            window=self._window.value(),
             image_size=self._size.currentData(),
             device=self._device.currentData(),
             precision=self._precision.currentData(),
@@ -145,7 +143,7 @@ class AdvancedPanel(QWidget):
         self._level.setEnabled(levels > 1)
         self._last = self.value()
 
-    def _emit(self) -> None:
+    def _emit(self, _: object = None) -> None:
         value = self.value()
         if value != self._last:
             self._last = value

@@ -68,6 +68,7 @@ class LiveSession(QObject):
         self.viewer, self.image, self.grid = viewer, image, grid
         self.writer = LabelsWriter(viewer, labels, image, grid)
         self.session: Session | None = None
+        self.device = ""
         self._thread, self._cache = thread, cache
         self._given: dict[Key, Prompt] = {}
         self._wanted: dict[Key, Prompt] = {}
@@ -225,7 +226,7 @@ class LiveSession(QObject):
     # -- what comes back, in the thread of the window
 
     def _on_opened(self, event: SessionOpened) -> None:
-        self.session = event.session
+        self.session, self.device = event.session, event.device
         book = event.session.book
         self._given = {key: p for key, p in book.entries.items() if isinstance(p, Prompt)}
         self.opened.emit()
@@ -263,7 +264,7 @@ class LiveSession(QObject):
         if session is None or frame is None:
             self.ready_changed.emit("waiting")
             return
-        known = session.tracker.embedding_key(session.frames, frame) in session.tracker.cache
+        known = session.tracker.is_embedded(session.frames, frame)
         self.ready_changed.emit("ready" if known else "waiting")
         if not known:
             self._rest.start(REST_MILLISECONDS)
@@ -275,7 +276,7 @@ class LiveSession(QObject):
         if self._embedding is not None and self._embedding.running:
             self._rest.start(REST_MILLISECONDS)
             return
-        if session.tracker.embedding_key(session.frames, frame) in session.tracker.cache:
+        if session.tracker.is_embedded(session.frames, frame):
             self.ready_changed.emit("ready")
             return
         self.ready_changed.emit("embedding")

@@ -14,6 +14,7 @@ from napari_surgisam.engine.registry import (
 )
 from napari_surgisam.errors import ModelError
 
+DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 FILE_FILTER = "Models (*.pt *.pth *.safetensors);;All files (*)"
 
 
@@ -32,6 +33,8 @@ class ModelChooser(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self._combo.setMinimumContentsLength(12)
+        self._device = ""
+        self._labels: list[str] = []
         self._more = QToolButton()
         self._more.setText("⋯")
         self._more.setToolTip("Fetch or import a model")
@@ -56,6 +59,14 @@ class ModelChooser(QWidget):
         if index >= 0 and weights_path(available_models()[name]) is not None:
             self._combo.setCurrentIndex(index)
 
+    def show_device(self, device: str) -> None:
+        """Say where the chosen model computes: torch's type of device, empty while unknown."""
+        self._device = device
+        word = DEVICES.get(device, device)
+        for index, label in enumerate(self._labels):
+            chosen = word and index == self._combo.currentIndex()
+            self._combo.setItemText(index, f"{label} · {word}" if chosen else label)
+
     def refresh(self) -> None:
         """Look again which models are on this machine."""
         chosen = self._combo.currentData() or EMBEDDED
@@ -67,11 +78,13 @@ class ModelChooser(QWidget):
         with QSignalBlocker(self._combo):
             self._combo.clear()
             self._menu.clear()
+            self._labels.clear()
             for spec in specs.values():
                 here = weights_path(spec) is not None
                 size = f"{spec.nbytes / 1e6:,.0f} MB"
                 missing = f"fetch {size}" if spec.url else "missing"
-                self._combo.addItem(spec.name if here else f"{spec.name} · {missing}", spec.name)
+                self._labels.append(spec.name if here else f"{spec.name} · {missing}")
+                self._combo.addItem(self._labels[-1], spec.name)
                 index = self._combo.count() - 1
                 self._combo.setItemData(index, _card(spec), Qt.ItemDataRole.ToolTipRole)
                 model = self._combo.model()
@@ -86,6 +99,7 @@ class ModelChooser(QWidget):
             self._menu.addSeparator()
             self._menu.addAction("Import file…").triggered.connect(lambda _=False: self.browse())
             self._combo.setCurrentIndex(max(self._combo.findData(chosen), 0))
+        self.show_device(self._device)
         self._combo.setToolTip(_card(specs[self.value()]))
 
     def browse(self) -> None:
@@ -96,6 +110,7 @@ class ModelChooser(QWidget):
 
     def _on_index(self, _: int) -> None:
         name = self.value()
+        self.show_device("")
         self._combo.setToolTip(_card(available_models()[name]))
         self.value_changed.emit(name)
 

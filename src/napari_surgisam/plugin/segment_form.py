@@ -41,6 +41,9 @@ class SegmentForm(QWidget):
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             box.setMinimumContentsLength(12)
+        self.open_button = QToolButton()
+        self.open_button.setText("⋯")
+        self.open_button.setToolTip("Open a video, a scan or a picture")
         self.axis_label = QLabel()
         self.models = ModelChooser()
         self.table = ObjectTable()
@@ -56,7 +59,10 @@ class SegmentForm(QWidget):
         self.help_button.setToolTip(help_text())
 
         form = QFormLayout()
-        form.addRow("Image", self.image_box)
+        image = QHBoxLayout()
+        image.addWidget(self.image_box, stretch=1)
+        image.addWidget(self.open_button)
+        form.addRow("Image", image)
         form.addRow("", self.axis_label)
         form.addRow("Model", self.models)
         form.addRow("Masks", self.masks_box)

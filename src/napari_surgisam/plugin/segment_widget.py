@@ -16,6 +16,7 @@ from napari_surgisam.plugin.keys import TabKey
 from napari_surgisam.plugin.layer_reading import level_count, slider_axes
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
+from napari_surgisam.plugin.opening import NO_IMAGE, Opener
 from napari_surgisam.plugin.plan_widget import plan_for
 from napari_surgisam.plugin.runner import JobThread
 from napari_surgisam.plugin.segment_form import SegmentForm
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from qtpy.QtGui import QShowEvent
 
-NO_IMAGE = (
-    "Open a video, a scan or a picture: File > Open, or File > Open Sample > SurgiSAM > clip."
-)
 SMALLER = 256  # pixels: what "use smaller images" means
 
 
@@ -48,6 +46,7 @@ class SegmentWidget(SegmentForm):
         self._image: Image | None = None
         self._stage = Backstage()
         self.destroyed.connect(self._stage.close)
+        self.opener = Opener(napari_viewer, self)
         self.downloads = ModelDownloads(self._stage.download_thread)
         self._tab: TabKey | None = None
         self._soon = QTimer(self)
@@ -64,7 +63,9 @@ class SegmentWidget(SegmentForm):
             event.connect(self._list_layers)
             self._stage.disconnect.append(partial(event.disconnect, self._list_layers))
         self.image_box.currentIndexChanged.connect(lambda _: self._choose())
-        self.masks_box.currentIndexChanged.connect(lambda _: self._reopen())
+        self.open_button.clicked.connect(lambda _=False: self.opener.browse())
+        self.opener.failed.connect(self._fail)
+        self.masks_box.currentIndexChanged.connect(lambda _: self._on_masks())
         self.models.value_changed.connect(lambda _: self._load())
         self.models.fetch_requested.connect(self.downloads.fetch)
         self.models.import_requested.connect(self.downloads.import_file)
@@ -75,7 +76,7 @@ class SegmentWidget(SegmentForm):
         self.downloads.failed.connect(self._fail)
         self.models.failed.connect(self._fail)
         self.advanced.value_changed.connect(self._on_settings)
-        self.advanced.here_requested.connect(self._open_anew)
+        self.advanced.here_requested.connect(self._reopen)
         self.table.selected.connect(lambda i: self._bench(Workbench.select, i))
         self.table.added.connect(lambda: self._bench(Workbench.add_object))
         self.table.deleted.connect(lambda i: self._bench(Workbench.delete_object, i))
@@ -161,7 +162,7 @@ class SegmentWidget(SegmentForm):
             self.bench = None
         self.progress.end()
         if image is None:
-            self.line.show_message(Message(NO_IMAGE))
+            self.line.show_message(self.opener.hint())
         elif image in self._stage.benches:
             self._take(self._stage.benches[image])
             self._stage.benches[image].resume()
@@ -190,9 +191,9 @@ class SegmentWidget(SegmentForm):
         bench.message.connect(partial(self._on_message, bench))
         bench.rows_changed.connect(self._renew)
         bench.propagate_requested.connect(self.propagate)
-        bench.here_requested.connect(self._open_anew)
+        bench.here_requested.connect(self._reopen)
         bench.closed.connect(partial(self._on_closed, image))
-        bench.live.opened.connect(self._renew)
+        bench.live.opened.connect(partial(self._on_opened, bench))
         bench.live.failed.connect(self._fail)
         bench.live.progressed.connect(self._on_progress)
         bench.live.propagating.connect(self._on_propagating)
@@ -202,6 +203,7 @@ class SegmentWidget(SegmentForm):
 
     def _take(self, bench: Workbench) -> None:
         self.bench = bench
+        self.models.show_device(bench.live.device)
         length = len(bench.grid)
         names = bench.image.axis_labels
         axis = bench.grid.axis
@@ -212,17 +214,18 @@ class SegmentWidget(SegmentForm):
         self.plan.span.set_length(length)
         bench.hint()
 
-    def _reopen(self) -> None:
-        """Go on with other masks, or with other frames of the image."""
-        bench = self.bench
-        if bench is None:
-            return
+    def _on_masks(self) -> None:
         labels = self.masks_box.currentData()
-        image = bench.image
-        self._drop(image)
-        self._open(image, labels, fresh=labels is None)
-        self._list_masks()
-        self._renew()
+        self._reopen(labels, fresh=labels is None)
+
+    def _reopen(self, labels: Any = None, *, fresh: bool = False) -> None:
+        """Set the image up again: other masks, or other frames of it, are meant."""
+        if self.bench is not None:
+            image = self.bench.image
+            self._drop(image)
+            self._open(image, labels, fresh=fresh)
+            self._list_masks()
+            self._renew()
 
     def _on_closed(self, image: Image, why: str) -> None:
         """End the work on an image; nothing is added anew unless the person asks."""
@@ -244,17 +247,14 @@ class SegmentWidget(SegmentForm):
     def _load(self) -> None:
         if self.bench is not None:
             self.line.show_message(Message("Loading the model …"))
+            self.models.show_device("")
             self.bench.live.open(self.models.value(), self.advanced.value())
             self._renew()
 
-    def _open_anew(self) -> None:
-        """Set the image up again: other frames of it are meant."""
-        if self.bench is not None:
-            image = self.bench.image
-            self._drop(image)
-            self._open(image, None)
-            self._list_masks()
-            self._renew()
+    def _on_opened(self, bench: Workbench) -> None:
+        if bench is self.bench:
+            self.models.show_device(bench.live.device)
+        self._renew()
 
     def _on_settings(self, settings: Settings) -> None:
         bench = self.bench
@@ -263,7 +263,7 @@ class SegmentWidget(SegmentForm):
         frames = (bench.settings.axis, bench.settings.level)
         bench.settings = settings
         if frames != (settings.axis, settings.level):
-            self._open_anew()
+            self._reopen()
         else:
             self._load()
 
@@ -342,7 +342,3 @@ class SegmentWidget(SegmentForm):
     def _bench(self, action: Any, *arguments: Any) -> None:
         if self.bench is not None:
             action(self.bench, *arguments)
-
-
-def _use_labels(bench: Workbench) -> None:
-    bench.painted.use_shown()

@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened(Event):
-    """The network is loaded and the session can be used."""
+    """The network is loaded and the session can be used.
+
+    Parameters
+    ----------
+    session : Session
+    device : str
+        Where it computes: torch's type of device, for example "cpu".
+    """
 
     session: Session
+    device: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,7 @@ def open_session(
         The frame to embed, because PyTorch's first call is slow.
     """
     from napari_surgisam.engine import models
+    from napari_surgisam.engine.devices import choose_device
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.tracker import Tracker
 
@@ -79,7 +88,8 @@ def open_session(
     annotation = None if before is None else before.annotation.for_another_network()
     session = Session(frames, tracker, annotation)
     session.embed(min(first_frame, len(frames) - 1))
-    yield SessionOpened(done=1, total=1, session=session)
+    device = choose_device(settings.device).type
+    yield SessionOpened(done=1, total=1, session=session, device=device)
 
 
 def embed_frame(session: Session, frame: int) -> Generator[Event, None, None]:
