@@ -100,8 +100,11 @@ def read_architecture(path: Path) -> str:
         return "sam2"
     try:
         with safe_open(path, framework="pt") as file:
-            return str((file.metadata() or {}).get("architecture", "sam2"))
-    except (SafetensorError, OSError) as error:
+            metadata = file.metadata() or {}
+        if "config" not in metadata:
+            return "sam2"
+        return str(json.loads(metadata.get("architecture", '"compact"')))
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
 
