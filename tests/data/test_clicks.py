@@ -54,11 +54,12 @@ def test_random_clicks_do_not_repeat():
 
 
 def test_clicks_spread_over_the_object():
-    """A bar of 5 x 25: its middle row, first the middle, then the two halves."""
+    """A bar of 5 x 25: along its middle row, from end to end, not side by side."""
     clicks = spread_clicks(rectangle(5, 2, 10, 27), 5)
-    assert all(c.positive and 5 <= c.y < 10 for c in clicks)
+    assert all(c.positive and c.y == 7 for c in clicks)
     gaps = np.diff(sorted(c.x for c in clicks))
-    assert gaps.min() >= 2
+    assert gaps.min() >= 4
+    assert gaps.sum() >= 19
     assert spread_clicks(rectangle(5, 2, 10, 27), 3) == clicks[:3]
 
 

@@ -84,8 +84,9 @@ def random_clicks(mask: NDArray[np.bool_], count: int, seed: Seed = None) -> tup
 def spread_clicks(mask: NDArray[np.bool_], count: int) -> tuple[Point, ...]:
     """Spread positive clicks over a mask as a careful person would, with no model in the loop.
 
-    Each click lies where the distance to the background, to the image's border and to the
-    earlier clicks is largest, so the first `n` of more clicks are the `n` clicks.
+    The first click lies in the centre. Each next one lies where the distance to the nearest
+    earlier click, times that to the background or to the image's border, is largest: away from
+    the others, but well inside. The first `n` of more clicks are the `n` clicks.
 
     Parameters
     ----------
@@ -104,12 +105,15 @@ def spread_clicks(mask: NDArray[np.bool_], count: int) -> tuple[Point, ...]:
         If the mask has fewer pixels than `count`.
     """
     _check_count(int(np.count_nonzero(mask)), count)
-    free = np.array(mask, dtype=np.bool_)
+    depth = _depth(mask)
+    apart = np.ones(mask.shape)  # nothing to keep away from yet
+    unclicked = np.ones(mask.shape, dtype=np.bool_)
     clicks = []
     for _ in range(count):
-        index = int(_depth(free).argmax())
+        index = int((depth * apart).argmax())
         clicks.append(_point(index, mask.shape, positive=True))
-        free.flat[index] = False
+        unclicked.flat[index] = False
+        apart = ndi.distance_transform_edt(unclicked)
     return tuple(clicks)
 
 

@@ -23,7 +23,7 @@ class LossWeights:
 
     entropy: float = 5.0
     dice: float = 1.0
-    iou: float = 1.0
+    iou: float = 2.0
     presence: float = 0.5
     others: float = 0.1
 

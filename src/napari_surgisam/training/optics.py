@@ -46,9 +46,12 @@ def degrade(draws: Draws, images: Tensor, look: Tensor, grid: Tensor) -> tuple[T
     images = _film(draws, images, look, colour)
     contrast = over_images(draws.uniform(-0.35, 0.35).exp())
     images = images.clamp(0, 1) ** contrast
+    # a window or an exposure that leaves most of the range unused
+    dim = torch.where(draws.chance(0.2), draws.log_uniform(0.15, 0.8), 1.0)
+    images = images * over_images(dim)
     images = _speckle(draws, images, look, grid)
     images = _sample(draws, images, look)
-    noise = over_images(draws.uniform(0, 0.05) * draws.chance(0.6))
+    noise = over_images(draws.uniform(0, 0.05) * draws.chance(0.6) * dim.sqrt())
     images = images + noise * draws.normal(*images.shape)
     inverted = over_images((draws.chance(0.15) & ~colour).float())
     images = images * (1 - inverted) + (1 - images) * inverted
@@ -111,7 +114,7 @@ def _sample(draws: Draws, images: Tensor, look: Tensor) -> Tensor:
     coarse = draws.chance(torch.where(scan, 0.6, 0.2))
     small = int(size * float(draws.uniform(0.18, 0.7, 1)))
     flat = F.interpolate(images.flatten(0, 1), size=small, mode="area")
-    flat = flat + draws.normal(*flat.shape) * 0.02
+    flat = flat + draws.normal(*flat.shape) * 0.01
     enlarged = F.interpolate(flat, size=size, mode="bicubic").view(images.shape)
     return torch.where(over_images(coarse), enlarged, images)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_surgisam.training import shapes
 from napari_surgisam.training.draws import Draws, over_frames, over_images
 from napari_surgisam.training.optics import Look, degrade
+from napari_surgisam.training.palettes import draw_palette
 from napari_surgisam.training.textures import TexturePool
 
 REGIONS = 5  # tissues of a partitioned background
@@ -69,7 +70,7 @@ class _Scene:
         grid = torch.stack([x, y], dim=-1)  # (S, S, 2), x and y in [-1, 1]
         camera = self._camera(grid)
         kinds = self._kinds()
-        base, amplitude = self._palette(kinds)
+        base, amplitude = draw_palette(draws, self.pool, self.look, kinds, self.difficulty)
         images = self._textured(camera, base[:, 0], amplitude[:, 0])
         images, regions = self._partitioned(images, camera, base, amplitude)
         labels = torch.zeros(batch, self.frames, self.size, self.size, device=device).byte()
@@ -84,6 +85,7 @@ class _Scene:
             softness = torch.where(draws.chance(0.2), softness * 4, softness)
             alpha = torch.sigmoid(field / over_frames(softness))
             texture = self._textured(where, base[:, layer + 1], amplitude[:, layer + 1])
+            texture = self._banded(texture, where, kinds[:, layer], base)
             texture = self._shaded(texture, field, sizes[:, layer])
             images = self._surroundings(images, field)
             images = images + (texture - images) * alpha[:, :, None]
@@ -192,75 +194,6 @@ class _Scene:
         cells = (self.look == Look.MICROSCOPY)[:, None]
         return torch.where(round_ | cells, shapes.BLOB, kinds)
 
-    def _palette(self, kinds: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw (B, L + 1, 3) mean colours and texture amplitudes; the first is the ground's."""
-        draws, batch, count = self.draws, self.draws.batch, self.layers + 1
-        hard = self.difficulty
-
-        def is_(look: Look) -> Tensor:
-            return (self.look == look)[:, None, None]
-
-        photographic = self.pool.colours(batch * count).view(batch, count, 3)
-        wild = draws.uniform(0.02, 0.98, batch, count, 3)
-        base = torch.where(draws.chance(0.25)[:, None, None], wild, photographic)
-        amplitude = draws.uniform(0, 0.2, batch, count, 1) * draws.uniform(0.2, 1.0, batch, 1, 1)
-        # cut-outs: the pattern is the picture itself, with its own contrast
-        cut_out = draws.chance(0.6, batch, count, 1) & draws.chance(0.7)[:, None, None]
-        amplitude = torch.where(cut_out, draws.uniform(0.12, 0.28, batch, count, 1), amplitude)
-        # grey scans, now and then with little contrast
-        grey = draws.uniform(0.03, 0.97, batch, count, 1).expand(-1, -1, 3)
-        faint = draws.chance(0.35 * hard)[:, None, None]
-        centre = 0.25 + 0.5 * grey[:, :1]
-        grey = torch.where(
-            faint, centre + (grey - 0.5) * draws.uniform(0.15, 0.4)[:, None, None], grey
-        )
-        fine = draws.uniform(0, 0.09, batch, count, 1)
-        scan = is_(Look.TOMOGRAPHY) | is_(Look.ULTRASOUND)
-        base, amplitude = torch.where(scan, grey, base), torch.where(scan, fine, amplitude)
-        # mucosa and organs: one hue, objects a little apart; instruments of metal or plastic
-        tissue = torch.tensor([0.62, 0.32, 0.27], device=kinds.device)
-        tissue = tissue + draws.normal(batch, 1, 3) * 0.1
-        tissue = tissue + draws.normal(batch, count, 3) * draws.uniform(0.03, 0.14)[:, None, None]
-        metal = draws.uniform(0.05, 0.85, batch, count, 1) + draws.normal(batch, count, 3) * 0.03
-        tool = F.pad(kinds == shapes.ROD, (1, 0))[..., None]
-        tissue = torch.where(tool, metal, tissue)
-        wet = is_(Look.ENDOSCOPY)
-        base = torch.where(wet, tissue, base)
-        amplitude = torch.where(wet, draws.uniform(0.01, 0.13, batch, count, 1), amplitude)
-        # cells: glowing, stained, or in phase contrast; all alike
-        base = torch.where(is_(Look.MICROSCOPY), self._cells(count), base)
-        amplitude = torch.where(is_(Look.MICROSCOPY), fine * 1.3, amplitude)
-        # look-alikes: an object takes the look of the one before
-        alike = draws.chance(0.3)
-        for k in range(2, count):
-            copies = (alike & draws.chance(0.6))[:, None]
-            base[:, k] = torch.where(copies, base[:, k - 1], base[:, k])
-            amplitude[:, k] = torch.where(copies, amplitude[:, k - 1], amplitude[:, k])
-        return base.clamp(0, 1), amplitude.expand(-1, -1, 3)
-
-    def _cells(self, count: int) -> Tensor:
-        draws, batch = self.draws, self.draws.batch
-        kind = draws.choose([0.45, 0.25, 0.3], batch)[:, None, None]
-        spread = draws.normal(batch, count, 1) * 0.07
-        ground = torch.stack(
-            [draws.uniform(0, 0.25), draws.uniform(0.75, 0.95), draws.uniform(0.3, 0.7)], 1
-        )
-        step = torch.stack(
-            [
-                draws.uniform(0.15, 0.7),
-                -draws.uniform(0.15, 0.55),
-                draws.uniform(0.06, 0.2) * draws.normal(batch).sign(),
-            ],
-            1,
-        )
-        stain = draws.uniform(0.5, 1.1, batch, 1, 3)  # haematoxylin takes away some colours more
-        below = ground.gather(1, kind[:, 0])[:, None]
-        change = (step.gather(1, kind[:, 0])[:, None] + spread).expand(-1, -1, 3)
-        tinted = (kind == 1) | draws.chance(0.2)[:, None, None]
-        base = below + torch.where(tinted, change * stain, change)
-        base[:, :1] = below.expand(-1, -1, 3)
-        return base
-
     def _textured(self, where: Tensor, base: Tensor, amplitude: Tensor) -> Tensor:
         """Return (B, T, 3, S, S) colour: a texture that moves with the coordinates."""
         draws = self.draws
@@ -300,6 +233,23 @@ class _Scene:
         images = torch.where(over_images(split), colour + depth * pattern, images)
         numbers = shares.argmax(dim=2) + 1
         return images, torch.where(over_frames(split), numbers, 0)
+
+    def _banded(self, texture: Tensor, where: Tensor, kind: Tensor, base: Tensor) -> Tensor:
+        """Give an object two colours or shades: a dark shaft with a bright tip, a striped coat."""
+        draws, batch = self.draws, self.draws.batch
+        tool = kind == shapes.ROD
+        banded = draws.chance(torch.where(tool, 0.7, 0.3)) & (self.look != Look.MICROSCOPY)
+        angle = torch.where(tool, 0.0, draws.uniform(0, 2 * pi))
+        along = where[..., 0] * over_frames(angle.cos()) + where[..., 1] * over_frames(angle.sin())
+        place = along - over_frames(draws.uniform(-1.2, 0.7))
+        period = over_frames(draws.log_uniform(0.2, 1.0))
+        stripes = torch.sin(place * pi / period) * period
+        place = torch.where(over_frames(draws.chance(0.25)), stripes, place)
+        share = torch.sigmoid(place / over_frames(draws.log_uniform(0.01, 0.3)))
+        rows = torch.arange(batch, device=kind.device)
+        step = base[rows, draws.choose([1.0] * base.shape[1], batch)] - texture.mean((1, 3, 4))
+        step = step * draws.log_uniform(0.2, 1.0)[:, None] * banded[:, None]
+        return texture + share[:, :, None] * step[:, None, :, None, None]
 
     def _shaded(self, texture: Tensor, field: Tensor, size: Tensor) -> Tensor:
         """Round objects off: brighter or darker towards the rim, or a thin membrane."""

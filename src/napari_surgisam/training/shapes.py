@@ -74,7 +74,9 @@ def _tube(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
     bend = over_frames(draws.uniform(-1.0, 1.0))
     width = over_frames(draws.uniform(0.1, 0.3))
     middle = y - bend * (x.square() - 0.4)
-    return torch.minimum(width - middle.abs(), 1 - x.abs())
+    # many run through the whole frame, as vessels, cords and edges of organs do
+    reach = over_frames(draws.log_uniform(0.8, 6.0))
+    return torch.minimum(width - middle.abs(), reach - x.abs())
 
 
 def _lobes(draws: Draws, x: Tensor, y: Tensor) -> Tensor:
