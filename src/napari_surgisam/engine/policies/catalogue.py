@@ -1,0 +1,149 @@
+"""Every memory policy by name, with its source, and how a person writes one down."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from napari_surgisam.engine.memory import MemoryPolicy
+from napari_surgisam.engine.policies.confident import ConfidentFrames
+from napari_surgisam.engine.policies.distractors import DistractorAware
+from napari_surgisam.engine.policies.diverse import DiverseMemory
+from napari_surgisam.engine.policies.motion import MotionAware
+from napari_surgisam.engine.policies.occlusion import OcclusionResilient
+from napari_surgisam.engine.policies.pruning import EfficientFramePruning, SplitPruning
+from napari_surgisam.engine.policies.recent import RecentFrames
+from napari_surgisam.errors import ModelError
+
+_SWITCH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """A memory policy that can be used by name.
+
+    Parameters
+    ----------
+    make : type
+        A frozen dataclass; its fields are the policy's settings.
+    source : str
+        Whose idea it is.
+    citation : str
+    summary : str
+        What it does, in a line.
+    """
+
+    make: type[MemoryPolicy]
+    source: str
+    citation: str
+    summary: str
+
+
+# fmt: off
+POLICIES: Mapping[str, PolicySpec] = MappingProxyType({
+    "sam2": PolicySpec(
+        RecentFrames, "SAM 2", "Ravi et al., arXiv:2408.00714",
+        "prompted frames and the six just passed"),
+    "efficient-pruning": PolicySpec(
+        EfficientFramePruning, "SurgSAM-2", "Liu et al., arXiv:2408.07931",
+        "sam2 less the memories most like the latest: faster"),
+    "split-pruning": PolicySpec(
+        SplitPruning, "TSMS-SAM2", "Xu et al., arXiv:2508.05829",
+        "sam2 less the most redundant memory of each half: faster"),
+    "diverse": PolicySpec(
+        DiverseMemory, "SAM2S", "Liu et al., arXiv:2511.16618",
+        "sam2 and up to four unlike views from long ago: slower"),
+    "confident": PolicySpec(
+        ConfidentFrames, "SAM 3", "Carion et al., arXiv:2511.16719",
+        "the latest frames that the network trusted"),
+    "occlusion-resilient": PolicySpec(
+        OcclusionResilient, "after MA-SAM2", "Yin et al., arXiv:2507.09577",
+        "sure frames, and some from before an occlusion"),
+    "distractor-aware": PolicySpec(
+        DistractorAware, "DAM4SAM", "Videnovic et al., arXiv:2411.17576",
+        "frames where something like the object was told apart"),
+    "motion-aware": PolicySpec(
+        MotionAware, "SAMURAI", "Yang et al., arXiv:2411.11922",
+        "the mask that fits the object's motion, and frames that did"),
+})
+# fmt: on
+"""The memory policies by name, SAM 2's own first."""
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """Return the settings of a policy and their defaults.
+
+    Raises
+    ------
+    ModelError
+        If there is no such policy.
+    """
+    # a policy is a dataclass, which its protocol cannot say
+    made: Any = _spec(name).make
+    return {field.name: field.default for field in fields(made)}
+
+
+def parse_policy(text: str) -> MemoryPolicy:
+    """Read a policy written as ``NAME`` or ``NAME:setting=value,...``.
+
+    Parameters
+    ----------
+    text : str
+        For example ``efficient-pruning:version=1,prune=2``. What is not set has its default.
+
+    Raises
+    ------
+    ModelError
+        If there is no such policy or setting, or a value is impossible.
+    """
+    name, _, rest = text.strip().partition(":")
+    spec = _spec(name)
+    known = settings_of(name)
+    hints = get_type_hints(spec.make)
+    chosen: dict[str, Any] = {}
+    for part in filter(None, (piece.strip() for piece in rest.split(","))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if key not in known:
+            has = ", ".join(known) or "none"
+            raise ModelError(
+                f"The memory policy {name} has no setting {key!r}; its settings are: {has}."
+            )
+        if not equals:
+            raise ModelError(
+                f"Cannot read {part!r} in the memory policy {text!r}: write {key}=VALUE, for "
+                f"example {key}={_written(known[key])}."
+            )
+        if key in chosen:
+            raise ModelError(f"The memory policy {text!r} sets {key} twice: keep one.")
+        chosen[key] = _value(name, key, value, hints[key])
+    return spec.make(**chosen)
+
+
+def _spec(name: str) -> PolicySpec:
+    if name not in POLICIES:
+        close = difflib.get_close_matches(name, POLICIES, n=2, cutoff=0.5)
+        proposal = f"Did you mean {' or '.join(close)}?" if close else ""
+        raise ModelError(
+            f"There is no memory policy {name!r}. {proposal or 'Known: ' + ', '.join(POLICIES)}"
+            f"{'' if proposal else '.'}"
+        )
+    return POLICIES[name]
+
+
+def _value(policy: str, key: str, text: str, kind: object) -> Any:
+    kinds: dict[object, str] = {int: "a whole number", float: "a number", bool: "yes or no"}
+    try:
+        if kind is bool:
+            return _SWITCH[text.lower()]
+        return kind(text) if kind in (int, float) and callable(kind) else text
+    except (ValueError, KeyError):
+        raise ModelError(
+            f"The memory policy {policy} cannot read {key}={text}: it must be {kinds[kind]}."
+        ) from None
+
+
+def _written(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
