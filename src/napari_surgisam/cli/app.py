@@ -24,7 +24,7 @@ Turn a few clicks into masks of every object through a video or a 3D scan.
   surgisam propagate VIDEO --prompts CLICKS.csv --out M.tif   masks from your clicks
   surgisam models                                             which models there are
   surgisam models fetch sam2.1_hiera_tiny                     download a stronger one
-  napari VIDEO -w napari-surgisam                             click by hand, in a window
+  napari -w napari-surgisam Segment                           click by hand, in a window
 
 Each takes --help."""
 
