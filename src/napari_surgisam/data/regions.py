@@ -20,9 +20,9 @@ from napari_surgisam.errors import DataError
 ROOM = 2.0
 """Side of a region over the longer side of the object in it, where that is known."""
 
-_SMALLEST, _LARGEST = 0.25, 0.7  # an object's side over its region's: beyond, the scale changes
+_SMALLEST, _LARGEST = 0.15, 0.7  # an object's side over its region's: beyond, the scale changes
 _MARGIN = 0.1  # of the region's side: an object that comes nearer to the border moves it
-_GROWTH, _SHRINKAGE = 1.25, 0.85  # per frame
+_GROWTH, _SHRINKAGE, _SEARCH = 1.15, 0.85, 1.3  # per frame; the last, where nothing is found
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ def follow(
     """
     side = max(shape) if region is None else region.side
     if box is None:
-        return None if region is None else square_around(region.box, side * _GROWTH, shape)
+        return None if region is None else square_around(region.box, side * _SEARCH, shape)
     extent = max(_extents(box))
     if region is not None and (extent > _LARGEST * side or is_cut(box, region, shape)):
         # step by step: a mask that leaks would else be shown ever more to leak into

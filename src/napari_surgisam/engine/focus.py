@@ -52,18 +52,24 @@ class Focus:
     preference : float
         Predicted IoU by which a region must be better than one of twice its side: networks
         find the parts of an object as convincing as the object.
+    fill : float
+        Share of a region: an answer that fills as much is at home there, and no narrower
+        region is tried.
     doubt : float
         Predicted IoU below which a tracked object counts as not found.
     """
 
     fractions: tuple[float, ...] = (1 / 2, 1 / 4, 1 / 8)
-    preference: float = 0.02
+    preference: float = 0.01
+    fill: float = 0.05
     doubt: float = 0.3
 
     def regions(
         self, query: Query, shape: tuple[int, int], least: int
     ) -> tuple[Region | None, ...]:
-        """Return the regions in which to try a prompt; the best answer counts.
+        """Return the regions in which to try a prompt, the widest first.
+
+        The next one is tried unless the answer `fits`; of all answers, the `best` counts.
 
         A box or a mask tells an object's size, and so does the mask that a click refines:
         its region stays, unless a click lies outside or the mask is cut off.
@@ -87,6 +93,10 @@ class Focus:
         if query.points:
             return trial_regions(bounds(query.points), shape, least, self.fractions)
         return (None,)
+
+    def fits(self, prediction: Prediction) -> bool:
+        """Whether an object fills enough of the region in which it was found."""
+        return float((prediction.mask_logits > 0).float().mean()) >= self.fill
 
     def best(self, predictions: Sequence[Prediction], shape: tuple[int, int]) -> Prediction:
         """Return the answer to trust among those from several regions, the widest first."""

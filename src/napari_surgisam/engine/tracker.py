@@ -12,7 +12,6 @@ from collections.abc import (
 )
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -236,10 +235,20 @@ class Tracker:
         if self.focus is None:
             return view.segment(queries, [None] * len(queries))
         shape = view.source.shape
-        trials = [self.focus.regions(query, shape, self._least_side) for query in queries]
-        asked = [query for query, tried in zip(queries, trials, strict=True) for _ in tried]
-        answers = iter(view.segment(asked, [region for tried in trials for region in tried]))
-        return [self.focus.best(list(islice(answers, len(tried))), shape) for tried in trials]
+        regions = [self.focus.regions(query, shape, self._least_side) for query in queries]
+        found: list[list[Prediction]] = [[] for _ in queries]
+        open_ones = list(range(len(queries)))
+        while open_ones:
+            asked = [queries[k] for k in open_ones]
+            here = [regions[k][len(found[k])] for k in open_ones]
+            for k, answer in zip(open_ones, view.segment(asked, here), strict=True):
+                found[k].append(answer)
+            open_ones = [
+                k
+                for k in open_ones
+                if len(found[k]) < len(regions[k]) and not self.focus.fits(found[k][-1])
+            ]
+        return [self.focus.best(answers, shape) for answers in found]
 
     def _encode(self, view: FrameView, predictions: Sequence[Prediction]) -> list[Memory]:
         """Encode masks into memories that know where to look next."""
