@@ -1,0 +1,148 @@
+"""BioSAM-2's three pipelines and their like: prompted once, segmented in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+
+from napari_surgisam.data.clicks import interacted_frames
+from napari_surgisam.engine.session import Session
+from napari_surgisam.engine.tracker import Tracker
+from napari_surgisam.evaluation.answers import (
+    Answer,
+    EvaluationProtocol,
+    Prompting,
+    Running,
+    propagated,
+    seeds_of,
+    some_frames,
+)
+from napari_surgisam.evaluation.cases import OpenCase
+from napari_surgisam.evaluation.interaction import CorrectionProtocol, InteractiveProtocol
+from napari_surgisam.jobs import Event
+
+OBJECTS_AT_ONCE = 32
+"""Objects of a single picture that are segmented in one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageProtocol:
+    """Single frames: some points or a box, no feedback (BioSAM-2's 2D pipeline).
+
+    Parameters
+    ----------
+    prompting : Prompting
+    max_frames : int, optional
+        Of more labelled frames, so many are taken, evenly spread.
+    """
+
+    name: ClassVar[str] = "image"
+    per_picture: ClassVar[bool] = True
+
+    prompting: Prompting = field(default_factory=Prompting)
+    max_frames: int | None = None
+
+    def run(self, case: OpenCase, tracker: Tracker, seed: int) -> Running:
+        """Segment every labelled frame by itself."""
+        truth, seeds = some_frames(case.truth, self.max_frames), seeds_of(case.name, seed)
+        labels = np.zeros(truth.labels.shape, np.uint16)
+        clicks = dict.fromkeys(truth.object_ids, 0)
+        for k, frame in enumerate(truth.frames):
+            session = Session(case.frames, tracker)
+            present = [o for o in truth.object_ids if frame in truth.visible[o]]
+            taken = self.prompting.prompt(session, truth, dict.fromkeys(present, (frame,)), seeds)
+            for object_id, count in taken.items():
+                clicks[object_id] += count
+            for start in range(0, len(present), OBJECTS_AT_ONCE):
+                session.segment(frame, present[start : start + OBJECTS_AT_ONCE])
+            labels[k] = session.labels(frame)
+            yield Event(done=k + 1, total=len(truth.frames))
+        return Answer(truth, labels, truth.visible, clicks)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeProtocol:
+    """Volumes: a prompt on each object's middle labelled slice, then outward both ways.
+
+    References
+    ----------
+    Yan et al., BioSAM-2, arXiv:2408.03286: its 3D pipeline, with a box.
+    """
+
+    name: ClassVar[str] = "volume"
+    per_picture: ClassVar[bool] = False
+
+    prompting: Prompting = field(default_factory=Prompting)
+
+    def run(self, case: OpenCase, tracker: Tracker, seed: int) -> Running:
+        """Prompt the middle slices and propagate."""
+        middles = {o: (seen[len(seen) // 2],) for o, seen in case.truth.visible.items()}
+        return (yield from propagated(case, tracker, self.prompting, middles, "outward", seed))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoProtocol:
+    """Movies: prompts on the first frames of each object, then one forward pass.
+
+    Parameters
+    ----------
+    prompting : Prompting
+    prompted_frames : int
+        How many labelled frames are prompted from where the object is first seen: n of
+        BioSAM-2, which takes 1, 2, 4, 6 and 8.
+
+    References
+    ----------
+    Yan et al., BioSAM-2, arXiv:2408.03286: its video pipeline.
+    """
+
+    name: ClassVar[str] = "video"
+    per_picture: ClassVar[bool] = False
+
+    prompting: Prompting = field(default_factory=Prompting)
+    prompted_frames: int = 1
+
+    def run(self, case: OpenCase, tracker: Tracker, seed: int) -> Running:
+        """Prompt the first frames and propagate."""
+        first = {
+            o: interacted_frames(seen, self.prompted_frames)
+            for o, seen in case.truth.visible.items()
+        }
+        return (yield from propagated(case, tracker, self.prompting, first, "first-n", seed))
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticProtocol:
+    """Movies with classes: clicks where each object first appears, one class map per frame.
+
+    The masks are those of the video protocol with one prompted frame; what differs is what
+    is measured: every object's mask becomes its class.
+    """
+
+    name: ClassVar[str] = "video-semantic"
+    per_picture: ClassVar[bool] = False
+
+    prompting: Prompting = field(default_factory=Prompting)
+
+    def run(self, case: OpenCase, tracker: Tracker, seed: int) -> Running:
+        """Prompt each object where it first appears, and propagate."""
+        return (yield from VideoProtocol(self.prompting).run(case, tracker, seed))
+
+
+PROTOCOLS: Mapping[str, type[EvaluationProtocol]] = MappingProxyType(
+    {
+        protocol.name: protocol
+        for protocol in (
+            ImageProtocol,
+            InteractiveProtocol,
+            VolumeProtocol,
+            VideoProtocol,
+            SemanticProtocol,
+            CorrectionProtocol,
+        )
+    }
+)
