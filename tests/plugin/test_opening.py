@@ -52,6 +52,7 @@ def test_an_empty_viewer_offers_to_open_something(
     viewer.window.add_dock_widget(widget)
     offered = {button.text(): button for button in widget.line.findChildren(QPushButton)}
     assert list(offered) == ["Open…", "Sample clip"]
+    assert widget.plan.isHidden()
     path = str(tmp_path / "broken.mp4")
     (tmp_path / "broken.mp4").write_bytes(b"no movie at all")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *args: (path, ""))

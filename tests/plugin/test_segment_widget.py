@@ -176,6 +176,7 @@ def test_a_correction_marks_its_surroundings_stale(desk, qtbot):
     (row,) = desk.widget.table.rows
     assert row.stale
     assert row.frames.startswith("stale")
+    assert "older than your clicks" in desk.widget.line.message.text
     assert "Press Propagate" in desk.widget.line.message.text
 
 
@@ -418,6 +419,24 @@ def test_another_image_has_its_own_session(desk, qtbot):
     desk.settle()
     assert desk.widget.bench is first
     assert desk.widget.table.rows[0].prompts == "1 click"
+
+
+def test_a_picture_has_nothing_to_carry_masks_through(desk):
+    assert not desk.widget.plan.isHidden()
+    desk.viewer.add_image(desk.film.data[0], name="still", contrast_limits=(0, 255))
+    box = desk.widget.image_box
+    box.setCurrentIndex(box.findText("still"))
+    desk.settle()
+    assert desk.widget.axis_label.text() == "one picture"
+    assert desk.widget.plan.isHidden()
+    assert "Propagate" not in desk.widget.line.message.text
+    desk.widget.bench.prompts.points.add(desk.discs.centre(230, 0))
+    desk.settle()
+    assert overlap(desk.widget.bench.labels.data, 1, desk.discs.mask(230, 0)) > 0.85
+    assert "Propagate" not in desk.widget.line.message.text
+    box.setCurrentIndex(box.findText("film"))
+    desk.settle()
+    assert not desk.widget.plan.isHidden()
 
 
 def test_other_settings_keep_prompts_and_mark_masks_stale(desk, qtbot):

@@ -15,6 +15,11 @@ FIRST_STEPS = (
     "1  Click on the object.\n2  Hold Alt (or press T) for “not this”.\n3  Press Propagate."
 )
 
+PICTURE_STEPS = (
+    "1  Click on the object: its mask shows.\n2  Hold Alt (or press T) for “not this”.\n"
+    "3  Press A for another object."
+)
+
 
 def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str) -> str:
     """Say what to do next.
@@ -24,24 +29,29 @@ def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str)
     session : Session or None
     names : mapping of ObjectId to str
         The objects' names.
-    unit : {"frame", "slice"}
+    unit : {"frame", "slice", "picture"}
+        A picture is all there is: nothing can be propagated.
     """
     if session is None or not len(session.book):
-        return FIRST_STEPS
+        return PICTURE_STEPS if unit == "picture" else FIRST_STEPS
+    if unit == "picture":
+        return "Click again to correct the mask; A adds an object."
     for object_id, name in sorted(names.items()):
         spans = session.stale(object_id)
         if spans:
-            last = (spans[-1].stop or len(session.frames)) - 1
-            return (
-                f"{name} changed: its masks on {unit}s {spans[0].start}–{last} are older than "
-                "your clicks. Press Propagate."
-            )
+            first, last = spans[0].start, (spans[-1].stop or len(session.frames)) - 1
+            where = f"masks on {unit}s {first}–{last} are"
+            if first == last:
+                where = f"mask on {unit} {first} is"
+            return f"{name} changed: its {where} older than your clicks. Press Propagate."
     return "Click again to correct the mask; A adds an object; P propagates."
 
 
 def outcome(session: Session, unit: str, *, cancelled: bool) -> str:
     """Say what a propagation has brought, and what to do with it."""
     frames = {f for masklet in session.masklets.values() for f in masklet}
+    if unit == "picture":
+        return "The picture has its masks; a click corrects them."
     text = f"{len(frames):,} of {len(session.frames):,} {unit}s have masks."
     if cancelled:
         return f"Stopped. {text} Propagate goes on; Ctrl+Z takes this run back."

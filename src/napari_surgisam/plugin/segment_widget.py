@@ -162,6 +162,8 @@ class SegmentWidget(SegmentForm):
             self.bench = None
         self.progress.end()
         if image is None:
+            self.axis_label.clear()
+            self.plan.hide()
             self.line.show_message(self.opener.hint())
         elif image in self._stage.benches:
             self._take(self._stage.benches[image])
@@ -212,6 +214,7 @@ class SegmentWidget(SegmentForm):
         )
         self.axis_label.setText(name)
         self.plan.span.set_length(length)
+        self.plan.setVisible(length > 1)
         bench.hint()
 
     def _on_masks(self) -> None:

@@ -107,10 +107,10 @@ class Workbench(QObject):
 
     @property
     def unit(self) -> str:
-        """What one frame is called: "frame" in time, "slice" in space."""
-        axis = self.grid.axis
-        spatial = axis is not None and self.image.axis_labels[axis].lower() in SPACE_NAMES
-        return "slice" if spatial else "frame"
+        """What one frame is called: "frame" in time, "slice" in space, else "picture"."""
+        if (axis := self.grid.axis) is None:
+            return "picture"
+        return "slice" if self.image.axis_labels[axis].lower() in SPACE_NAMES else "frame"
 
     @property
     def session(self) -> Session | None:
