@@ -20,6 +20,7 @@ from napari_surgisam.errors import DataError
 ROOM = 2.0
 """Side of a region over the longer side of the object in it, where that is known."""
 
+_CLICK_ROOM = 2.5  # the same over the spread of clicks, which do not reach an object's outline
 _SMALLEST, _LARGEST = 0.15, 0.7  # an object's side over its region's: beyond, the scale changes
 _MARGIN = 0.1  # of the region's side: an object that comes nearer to the border moves it
 _GROWTH, _SHRINKAGE, _SEARCH = 1.15, 0.85, 1.3  # per frame; the last, where nothing is found
@@ -195,7 +196,7 @@ def trial_regions(
         The whole frame first; each size once.
     """
     clicks = max(_extents(box))
-    sides = (max(fraction * min(shape), 1.5 * clicks, least) for fraction in fractions)
+    sides = (max(fraction * min(shape), _CLICK_ROOM * clicks, least) for fraction in fractions)
     return tuple(dict.fromkeys([None, *(square_around(box, side, shape) for side in sides)]))
 
 

@@ -61,8 +61,8 @@ class Focus:
 
     fractions: tuple[float, ...] = (1 / 2, 1 / 4, 1 / 8)
     preference: float = 0.01
-    fill: float = 0.05
-    doubt: float = 0.3
+    fill: float = 0.1
+    doubt: float = 0.2
 
     def regions(
         self, query: Query, shape: tuple[int, int], least: int
