@@ -24,6 +24,7 @@ class FakeNetwork:
     pointer_slots = 15
     image_size = 128
     mask_size = 32
+    device = torch.device("cpu")
 
     def __init__(self, encoder_fingerprint: str = "fake") -> None:
         self.encoder_fingerprint = encoder_fingerprint

@@ -405,7 +405,7 @@ def test_an_interrupt_ends_with_130_and_keeps_the_frames_that_were_done(work, mo
     )
     try:
         deadline = time.monotonic() + 300
-        while not list(work.glob(".labels.tif.*.partial/c/2*")) and process.poll() is None:
+        while not list(work.glob("labels.tif.partial.zarr/c/2*")) and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -419,7 +419,9 @@ def test_an_interrupt_ends_with_130_and_keeps_the_frames_that_were_done(work, mo
     kept = work / "labels.tif.partial.zarr"
     assert str(kept) in words
     assert read(kept).shape == (3000, HEIGHT, WIDTH)
-    assert sorted(os.listdir(work)) == ["clicks.csv", kept.name, "long.npy", "volume.tif"]
+    assert "--resume" in words
+    partial = [f"labels.tif.partial.{kind}" for kind in ("masks", "memories", "zarr")]
+    assert sorted(os.listdir(work)) == ["clicks.csv", *partial, "long.npy", "volume.tif"]
 
 
 # --- models --------------------------------------------------------------------------------

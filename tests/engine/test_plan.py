@@ -147,3 +147,11 @@ def test_a_long_video_is_planned_lazily():
     assert len(steps) < 200_000
     assert len(steps.runs) < 1000
     assert next(iter(steps)) == Step(1, FORWARD, (2,))
+
+
+def test_what_is_left_after_some_steps():
+    steps = plan_propagation(Plan("outward"), {1: [4], 2: [2, 6]}, 9)
+    every = list(steps)
+    for count in range(len(every) + 2):
+        assert list(steps.after(count)) == every[count:]
+        assert len(steps.after(count)) == len(every[count:])

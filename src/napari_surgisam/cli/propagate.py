@@ -1,5 +1,6 @@
 """`surgisam propagate`: masks through a whole video or scan, from clicks in a file."""
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -32,6 +33,13 @@ def propagate(
     ],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run that was interrupted or killed; begin where there is none.",
+        ),
     ] = False,
     model: Annotated[
         str, typer.Option(help="Name (see `surgisam models`) or model file.")
@@ -101,12 +109,12 @@ def propagate(
     check_no_input(out, [source, *prompts])
     if scores is not None:
         check_no_input(scores, [source, *prompts, out])
-        check_new_file(scores, overwrite=overwrite)
+        check_new_file(scores, overwrite=overwrite or resume)
 
     from napari_surgisam.cli.run import check_plan, kept_on_failure, write_masks, write_scores
     from napari_surgisam.engine.plan import Order, Plan, Span
     from napari_surgisam.formats.label_files import label_ending
-    from napari_surgisam.formats.labels import create_labels
+    from napari_surgisam.formats.label_runs import begin_run
     from napari_surgisam.formats.sources import open_source
     from napari_surgisam.formats.tables import read_prompts
 
@@ -124,7 +132,21 @@ def propagate(
 
     check_settings(model, device, precision, image_size)
     view = choose_focus(focus, model)
-    with kept_on_failure(create_labels(out, frames, max(book.object_ids), overwrite)) as writer:
+    settings = {
+        "source": frames.fingerprint,
+        "prompts": blake2b(repr(sorted(book.entries.items())).encode(), digest_size=16).hexdigest(),
+        "plan": f"{way.order} {reach.start}:{'' if reach.stop is None else reach.stop}",
+        "model": model,
+        "image size": str(image_size or "the model's own"),
+        "focus": focus,
+    }
+    highest = max(book.object_ids)
+    run = begin_run(out, frames, highest, settings, overwrite=overwrite, resume=resume)
+    if run is None:
+        say(f"{out} is complete: there is nothing to resume.")
+        typer.echo(out)
+        return
+    with kept_on_failure(run) as writer:
         tracker = Tracker(load_network(model, device, precision, image_size), focus=view)
         session = write_masks(frames, book, way, tracker, writer, quiet=quiet)
     if scores is not None:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_surgisam.cli.reporting import follow, say
 from napari_surgisam.errors import DataError
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from napari_surgisam.engine.plan import Plan
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.tracker import Tracker
+    from napari_surgisam.formats.label_runs import LabelRun
     from napari_surgisam.formats.labels import LabelWriter
+W = TypeVar("W", bound="LabelWriter | LabelRun")
 
 SCORE_COLUMNS = ("frame", "object_id", "predicted_iou", "presence", "area")
 
@@ -41,11 +43,13 @@ def write_masks(
     book: "PromptBook",
     plan: "Plan",
     tracker: "Tracker",
-    writer: "LabelWriter",
+    writer: "LabelWriter | LabelRun",
     *,
     quiet: bool = False,
 ) -> "Session":
     """Propagate, and write each frame's labels as they come.
+
+    A run that was interrupted goes on where it was, and notes what it does.
 
     Raises
     ------
@@ -53,23 +57,43 @@ def write_masks(
         If a frame cannot be read, or the labels cannot be written.
     """
     from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.data.mask_records import StepMasks
+    from napari_surgisam.engine.resuming import Interrupted, MemoryTail
     from napari_surgisam.engine.session import Session
+    from napari_surgisam.formats.label_runs import LabelRun
 
     session = Session(frames, tracker, Annotation(book))
-    for event in follow(session.propagate(plan), "Propagating", quiet=quiet):
+    if not isinstance(writer, LabelRun):
+        for event in follow(session.propagate(plan), "Propagating", quiet=quiet):
+            writer.write(event.frame, session.labels(event.frame))
+        return session
+    tail = MemoryTail(writer.memories)
+    before = Interrupted(writer.records(), tail.read(tracker.network.device))
+    job = session.propagate(plan, before=before)
+    for event in follow(job, "Propagating", quiet=quiet):
         writer.write(event.frame, session.labels(event.frame))
+        if event.direction is not None:  # prompts are answered again, to the last bit
+            tail.keep(event.frame, event.direction, event.memories)
+            masks = {k: session.masklets[k][event.frame] for k in event.predictions}
+            writer.record(StepMasks(event.frame, event.direction, masks))
     return session
 
 
 @contextmanager
-def kept_on_failure(writer: "LabelWriter") -> Iterator["LabelWriter"]:
+def kept_on_failure(writer: W) -> Iterator[W]:
     """Finish the labels, or after an error or Ctrl+C keep the frames beside the output."""
+    from napari_surgisam.formats.label_runs import LabelRun
+
     try:
         yield writer
     except BaseException:
         kept = writer.abort(keep=True)
         if kept is not None:
-            say(f"{writer.path} was not written; the frames that were done are kept in {kept}.")
+            onward = " Go on with --resume." if isinstance(writer, LabelRun) else ""
+            say(
+                f"{writer.path} was not written; the frames that were done are kept in "
+                f"{kept}.{onward}"
+            )
         raise
     writer.close()
 

@@ -12,6 +12,7 @@ from napari_surgisam.engine.memory import MemoryBank, Recall
 from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.engine.plan import Direction, Steps
 from napari_surgisam.engine.recollection import Recollection, RememberedFrames
+from napari_surgisam.errors import PromptError
 
 
 def answer_prompts(
@@ -51,6 +52,31 @@ def answer_prompts(
         for object_id, draft in drafts.items()
     }
     return predictions, masks
+
+
+def sources_of(
+    annotation: Annotation, object_ids: Iterable[ObjectId] | None = None
+) -> dict[ObjectId, tuple[int, ...]]:
+    """Return the frames that a propagation of some objects, or of all, starts from.
+
+    Raises
+    ------
+    PromptError
+        If there are none, or an object has no frame that says where it is.
+    """
+    wanted = annotation.book.object_ids if object_ids is None else tuple(object_ids)
+    if not wanted:
+        raise PromptError(
+            "There are no prompts: click on an object, or draw a box around it, and propagate then."
+        )
+    sources = {k: annotation.sources(k) for k in wanted}
+    for object_id, frames in sources.items():
+        if not frames and annotation.book.frames(object_id):
+            raise PromptError(
+                f"Object {object_id} has negative points only: click on the object itself "
+                "on at least one frame."
+            )
+    return sources
 
 
 def banks_of(

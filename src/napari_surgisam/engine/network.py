@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -179,6 +180,11 @@ class Network(Protocol):
     image_size: int
     mask_size: int
     encoder_fingerprint: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     def embed(self, images: Tensor) -> list[FrameEmbedding]:
         """Embed (B, 3, H, W) uint8 images, resizing inside."""

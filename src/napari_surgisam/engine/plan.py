@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import pairwise
 from typing import Literal, get_args
@@ -119,6 +119,15 @@ class Steps:
 
     def __len__(self) -> int:
         return sum(len(run.frames) for run in self.runs)
+
+    def after(self, count: int) -> Steps:
+        """Return what is left when the first `count` steps are done."""
+        left = []
+        for run in self.runs:
+            if count < len(run.frames):
+                left.append(replace(run, frames=run.frames[max(count, 0) :]))
+            count -= len(run.frames)
+        return Steps(tuple(left))
 
     def __iter__(self) -> Iterator[Step]:
         for run in self.runs:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.data.mask_records import StepMasks
 from napari_surgisam.data.masklets import StoredMask
+from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.engine.bounded import BoundedStore
 from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import Prediction
@@ -77,6 +79,15 @@ class Recollection:
             prediction = _chosen_alone(prediction)
         self._keep(stored, prediction, memory)
         return stored
+
+    def restore(
+        self, step: StepMasks, memories: Mapping[tuple[int, int], Mapping[ObjectId, Memory]]
+    ) -> None:
+        """Take up the exact memories of a step's masks, where they are among `memories`."""
+        exact = memories.get((step.frame, step.direction), {})
+        for object_id, stored in step.masks.items():
+            if object_id in exact:
+                self._keep(stored, _rebuilt(stored), exact[object_id])
 
     def prediction(self, stored: StoredMask) -> Prediction:
         """Return what the network answered; rebuilt, it has the chosen candidate only."""

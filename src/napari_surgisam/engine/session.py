@@ -23,12 +23,13 @@ from napari_surgisam.data.prompts import (
     check_prompt,
 )
 from napari_surgisam.data.scores import FrameScore, score_frames
-from napari_surgisam.engine.banks import answer_prompts, banks_of
+from napari_surgisam.engine.banks import answer_prompts, banks_of, sources_of
 from napari_surgisam.engine.network import FrameEmbedding, Prediction
 from napari_surgisam.engine.plan import Plan, Span, Steps, plan_propagation
 from napari_surgisam.engine.recollection import Recollection
+from napari_surgisam.engine.resuming import Interrupted
 from napari_surgisam.engine.tracker import FrameSegmented, Tracker
-from napari_surgisam.errors import DataError, PromptError
+from napari_surgisam.errors import DataError
 
 Propagation = Generator[FrameSegmented, None, None]
 
@@ -252,17 +253,22 @@ class Session:
             self._history.amend(self.annotation.with_masks(frame, current))
         return answers
 
-    def propagate(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> Propagation:
+    def propagate(
+        self, plan: Plan, object_ids: Iterable[ObjectId] | None = None,
+        before: Interrupted | None = None,
+    ) -> Propagation:  # fmt: skip
         """Carry the prompts to the other frames, as one undo step.
 
-        Prompts whose masks are not known are segmented first. Close the generator to cancel;
-        what it has done is kept.
+        Prompts without masks are segmented first. Close the generator to cancel; what it has
+        done is kept.
 
         Parameters
         ----------
         plan : Plan
         object_ids : iterable of ObjectId, optional
             All objects with a prompt by default.
+        before : Interrupted, optional
+            What the same propagation had done: it goes on from there.
 
         Returns
         -------
@@ -274,28 +280,21 @@ class Session:
         PromptError
             If there is nothing to start from.
         """
-        annotation = self.annotation
-        wanted = annotation.book.object_ids if object_ids is None else tuple(object_ids)
-        if not wanted:
-            raise PromptError(
-                "There are no prompts: click on an object, or draw a box around it, and "
-                "propagate then."
-            )
-        sources = {k: annotation.sources(k) for k in wanted}
-        for object_id, frames in sources.items():
-            if not frames and annotation.book.frames(object_id):
-                raise PromptError(
-                    f"Object {object_id} has negative points only: click on the object itself "
-                    "on at least one frame."
-                )
+        sources = sources_of(self.annotation, object_ids)
         steps = plan_propagation(plan, sources, len(self.frames))
         with self._lock:
             self._run = run = _Run()
-        return self._propagate(run, sources, steps)
+        return self._propagate(run, sources, steps, before or Interrupted())
 
     def _propagate(
-        self, run: _Run, sources: Mapping[ObjectId, Sequence[int]], steps: Steps
-    ) -> Propagation:
+        self, run: _Run, sources: Mapping[ObjectId, Sequence[int]], steps: Steps,
+        before: Interrupted,
+    ) -> Propagation:  # fmt: skip
+        for known in (step for step in before.steps if step.direction):
+            if not self._keep(run, known.frame, known.masks):
+                return
+            self._recollection.restore(known, before.memories)
+            steps = steps.after(1)
         prompted: dict[int, list[ObjectId]] = {}
         for object_id, frames in sources.items():
             for frame in frames:

@@ -84,7 +84,8 @@ class FrameView:
                 return batch[region]
 
         for region in new:
-            self._seen[region] = self.cache.get(self.key(region), partial(compute, region))
+            ask = partial(compute, region)
+            self._seen[region] = self.cache.get(self.key(region), ask, self.network.device)
         return [self._seen[region] for region in regions]
 
     def segment(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import uuid
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import tifffile
+import zarr
 from numpy.typing import NDArray
 from PIL import Image
+from zarr.codecs import ZstdCodec
 
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.errors import DataError
@@ -65,6 +68,44 @@ class Layout:
     def nbytes(self) -> int:
         """Size of the labels without compression."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def create_store(self, path: Path, axis: int) -> zarr.Array[Any]:
+        """Create a zarr array of zeros, with a compressed chunk per frame along `axis`."""
+        chunks, spacing = list(self.shape), self.spacing
+        if len(chunks) == 3:
+            chunks[axis] = 1
+        return zarr.create_array(
+            str(path),
+            shape=self.shape,
+            chunks=tuple(chunks),
+            dtype=self.dtype,
+            compressors=ZstdCodec(level=3),
+            fill_value=0,
+            dimension_names=list(self.names),
+            attributes={"spacing": list(spacing), "unit": "mm"} if spacing else {},
+            zarr_format=3,
+        )
+
+    def open_store(self, path: Path, axis: int) -> zarr.Array[Any]:
+        """Open what `create_store` made, to write on.
+
+        Raises
+        ------
+        DataError
+            If it is damaged or another's.
+        """
+        try:
+            array = zarr.open_array(str(path), mode="r+")
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path} cannot be gone on from: {error}. Start over (--overwrite)."
+            ) from error
+        if (array.shape, array.dtype) != (self.shape, self.dtype):
+            raise DataError(
+                f"{path} holds labels of {array.shape} {array.dtype}, but {self.shape} "
+                f"{self.dtype} are to be written: start over (--overwrite)."
+            )
+        return array
 
     def write_tiff(self, path: Path, slabs: Iterable[NDArray[Any]]) -> None:
         """Write a compressed TIFF from consecutive slabs of the stored array.
@@ -185,3 +226,16 @@ def replace(new: Path, path: Path) -> None:
         old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder, if it is there, under another name: under its own it is never half."""
+    gone = folder.with_name(f".{uuid.uuid4().hex[:12]}.gone")
+    with suppress(OSError):
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

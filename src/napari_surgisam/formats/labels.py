@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,20 +17,31 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 from PIL import Image
-from zarr.codecs import ZstdCodec
 
 from napari_surgisam.data.frames import FrameSource, check_frame
 from napari_surgisam.data.prompts import MAX_OBJECT_ID
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.folders import PictureFrames, picture_files, write_palette_png
-from napari_surgisam.formats.label_files import Layout, check_existing, label_ending, replace
+from napari_surgisam.formats.label_files import (
+    Layout,
+    check_existing,
+    label_ending,
+    megabytes,
+    remove,
+    replace,
+)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SLAB_BYTES = 2**26
 
 
 def create_labels(
-    path: str | Path, frames: FrameSource, max_id: int, overwrite: bool = False
+    path: str | Path,
+    frames: FrameSource,
+    max_id: int,
+    overwrite: bool = False,
+    *,
+    spool: Path | None = None,
 ) -> LabelWriter:
     """Start a labels file for a source; everything that can be refused is refused now.
 
@@ -45,6 +56,8 @@ def create_labels(
         Largest label to come; decides between 8 and 16 bits.
     overwrite : bool
         Whether what exists may be replaced. It stays until the new file is complete.
+    spool : Path, optional
+        Where frames are kept until all are there, to go on from what is there already.
 
     Returns
     -------
@@ -73,14 +86,14 @@ def create_labels(
             f"{path}: a folder holds frames along axis 0, but these run along axis "
             f"{frames.axis}. Write to .tif, .zarr or .nii.gz instead."
         )
-    return LabelWriter(path, ending, frames, max_id)
+    return LabelWriter(path, ending, frames, max_id, spool)
 
 
 class LabelWriter:
     """Labels of a source, written frame by frame in any order; see `create_labels`.
 
-    Frames go to a hidden store beside the output, compressed one by one; `close` turns it
-    into the output. As a context manager it closes, or after an error aborts.
+    Frames go to a store beside the output, compressed one by one; `close` turns it into the
+    output. As a context manager it closes, or after an error aborts.
 
     Attributes
     ----------
@@ -90,7 +103,9 @@ class LabelWriter:
     dtype : uint8 or uint16
     """
 
-    def __init__(self, path: Path, ending: str, frames: FrameSource, max_id: int) -> None:
+    def __init__(
+        self, path: Path, ending: str, frames: FrameSource, max_id: int, spool: Path | None = None
+    ) -> None:
         self.path, self._ending, self._max_id = path, ending, max_id
         self._axis, self._length, self._frame_shape = frames.axis, len(frames), frames.shape
         self._layout = Layout.of(frames, max_id)
@@ -100,14 +115,21 @@ class LabelWriter:
             self._names = list(frames.names)
         self._done: set[int] = set()
         token = uuid.uuid4().hex[:8]
-        self._spool = path.with_name(f".{path.name}.{token}.partial")
+        self._lasting = spool is not None
+        self._spool = spool or path.with_name(f".{path.name}.{token}.partial")
         self._result = path.with_name(f".{path.name}.{token}.tmp")
         self._open = True
         with self._writing():
             if ending:
-                self._array = self._create_store()
+                known = self._lasting and self._spool.exists()
+                store = self._layout.open_store if known else self._layout.create_store
+                self._array = store(self._spool, self._axis)
             else:
-                self._spool.mkdir()
+                self._spool.mkdir(exist_ok=self._lasting)
+
+    def mark_done(self, frames: Iterable[int]) -> None:
+        """Take frames that the store holds already as written."""
+        self._done.update(frames)
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Store the labels of one frame; a second time replaces the first.
@@ -138,7 +160,7 @@ class LabelWriter:
         self._done.add(frame)
         with self._writing(frame):
             if not self._ending:
-                write_palette_png(self._spool / f"{self._names[frame]}.png", labels)
+                self._write_png(frame, labels)
             elif len(self.shape) == 2:
                 self._array[...] = labels.astype(self.dtype)
             else:
@@ -167,11 +189,11 @@ class LabelWriter:
                 if not self._ending:
                     empty = np.zeros(self._frame_shape, np.uint8)
                     for frame in set(range(self._length)) - self._done:
-                        write_palette_png(self._spool / f"{self._names[frame]}.png", empty)
+                        self._write_png(frame, empty)
                 self._result = self._spool
             replace(self._result, self.path)
         self._open = False
-        shutil.rmtree(self._spool, ignore_errors=True)
+        remove(self._spool)
 
     def abort(self, keep: bool = False) -> Path | None:
         """Give up: remove what was begun, or keep the frames written so far.
@@ -187,8 +209,10 @@ class LabelWriter:
         with suppress(OSError):
             self._result.unlink(missing_ok=True)
         if not keep or not self._done:
-            shutil.rmtree(self._spool, ignore_errors=True)
+            remove(self._spool)
             return None
+        if self._lasting:
+            return self._spool
         ending = ".partial.zarr" if self._ending else ".partial"
         kept = self.path.with_name(f"{self.path.name}{ending}")
         number = 2
@@ -223,12 +247,10 @@ class LabelWriter:
         except OSError as error:
             if frame is not None:
                 self._done.discard(frame)
-                if not self._ending:
-                    (self._spool / f"{self._names[frame]}.png").unlink(missing_ok=True)
             # NumPy reports a short write without an error number.
             full = error.errno in _NO_ROOM or (error.errno is None and "written" in str(error))
             if not full:
-                self.abort()
+                self.abort(keep=self._lasting)
                 raise DataError(f"The labels {self.path} cannot be written: {error}.") from error
             needed, free = self._bytes_needed(), shutil.disk_usage(self.path.absolute().parent).free
             kept = self.abort(keep=True)
@@ -237,7 +259,7 @@ class LabelWriter:
             where = f" What is finished ({count}) is kept in {kept}." if kept else ""
             raise DataError(
                 f"There is no room for the labels {self.path}: they need about "
-                f"{_megabytes(needed)}, and {_megabytes(free)} are free "
+                f"{megabytes(needed)}, and {megabytes(free)} are free "
                 f"({error.strerror or error}).{where}{existing} Make room, or choose another disk."
             ) from error
 
@@ -248,21 +270,15 @@ class LabelWriter:
             return stored * self._length // len(self._done)
         return self._layout.nbytes
 
-    def _create_store(self) -> zarr.Array[Any]:
-        chunks, spacing = list(self.shape), self._layout.spacing
-        if len(chunks) == 3:
-            chunks[self._axis] = 1
-        return zarr.create_array(
-            str(self._spool),
-            shape=self.shape,
-            chunks=tuple(chunks),
-            dtype=self.dtype,
-            compressors=ZstdCodec(level=3),
-            fill_value=0,
-            dimension_names=list(self._layout.names),
-            attributes={"spacing": list(spacing), "unit": "mm"} if spacing else {},
-            zarr_format=3,
-        )
+    def _write_png(self, frame: int, labels: NDArray[Any]) -> None:
+        """Write a picture that is whole or not there, whenever the process is killed."""
+        place = self._spool / f"{self._names[frame]}.png"
+        new = place.with_name(f".{place.name}.new")
+        try:
+            write_palette_png(new, labels)
+            new.replace(place)
+        finally:
+            new.unlink(missing_ok=True)
 
     def _slabs(self) -> Iterator[NDArray[Any]]:
         """Yield the stored array in order along its first axis, a bounded part at a time."""
@@ -330,7 +346,3 @@ def _read_png(path: Path) -> NDArray[Any]:
             raise ValueError(f"{path.name} is a colour picture ({image.mode}), not labels")
         labels: NDArray[Any] = np.asarray(image)
         return labels
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
