@@ -7,10 +7,18 @@ from fakes import FakeNetwork, MovingDiscs
 
 from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.prompts import Box, Point, Prompt
+from napari_surgisam.engine.embeddings import EmbeddingCache
+from napari_surgisam.engine.focus import Focus
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import Tracker
-from napari_surgisam.plugin.session_jobs import changed_frames, enter_prompts, propagate
+from napari_surgisam.plugin.advanced_panel import Settings
+from napari_surgisam.plugin.session_jobs import (
+    changed_frames,
+    enter_prompts,
+    open_session,
+    propagate,
+)
 
 pytestmark = pytest.mark.qt  # the module reads layers' words, which need Qt's neighbours
 
@@ -77,3 +85,14 @@ def test_only_frames_with_other_masks_are_painted_anew():
     assert changed_frames(session.annotation, session.annotation) == []
     empty = Annotation(masklets=MappingProxyType({}))
     assert changed_frames(empty, session.annotation) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.sam2
+@pytest.mark.parametrize(
+    ("choice", "expected"), [("default", Focus()), ("auto", Focus()), ("off", None)]
+)
+def test_a_session_sees_as_the_settings_say(choice, expected):
+    settings = Settings(device="cpu", precision="float32", focus=choice)
+    film = MovingDiscs(length=2)
+    (opened,) = open_session("embedded", settings, lambda: film, EmbeddingCache, None, 0)
+    assert opened.session.tracker.focus == expected

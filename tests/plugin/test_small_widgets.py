@@ -162,6 +162,9 @@ def test_settings_are_announced_once(make, qtbot):
     assert [(s.image_size, s.axis) for s in seen] == [(512, None), (512, NO_AXIS)]
     widget.offer([("time", 0)], 1)
     assert widget.value().axis is None
+    assert widget.value().focus == "default"
+    widget._focus.setCurrentIndex(widget._focus.findData("off"))
+    assert seen[-1].focus == "off"
 
 
 def test_objects_go_round_and_keep_their_colours():

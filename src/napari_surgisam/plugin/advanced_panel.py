@@ -41,6 +41,9 @@ class Settings:
     device, precision : str
     max_conditioning : int
         Prompted frames that are attended to at most.
+    focus : str
+        Whether the model sees a window that follows each object: "auto", "off", or
+        "default", the model's own.
     """
 
     axis: int | None = None
@@ -50,6 +53,7 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     max_conditioning: int = MAX_CONDITIONING
+    focus: str = "default"
 
 
 class AdvancedPanel(QWidget):
@@ -65,6 +69,12 @@ class AdvancedPanel(QWidget):
         self._window = WindowWidget()
         sizes = [("the model's own", None), *((f"{n} px", n) for n in (256, 384, 512, 768, 1024))]
         self._size = _combo(sizes, "Frames are resized to such a square: smaller is faster")
+        self._focus = _combo(
+            [("as suits the model", "default"), ("a window around each object", "auto"),
+             ("the whole frame", "off")],
+            "A window that follows the object shows small ones larger, and costs one more "
+            "picture for each object",
+        )  # fmt: skip
         self._device = _combo([("automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"),
                                ("Apple GPU", "mps")], "Where to compute")  # fmt: skip
         self._precision = _combo(
@@ -87,6 +97,7 @@ class AdvancedPanel(QWidget):
             ("Resolution", self._level),
             ("Window", self._window),
             ("Image size", self._size),
+            ("Model sees", self._focus),
             ("Memory", self._prompted),
             ("Device", self._device),
             ("Precision", self._precision),
@@ -101,7 +112,8 @@ class AdvancedPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.fold)
-        for combo in (self._axis, self._level, self._size, self._device, self._precision):
+        for combo in (self._axis, self._level, self._size, self._focus, self._device,
+                      self._precision):  # fmt: skip
             combo.currentIndexChanged.connect(self._emit)
         self._window.value_changed.connect(self._emit)
         self._prompted.editingFinished.connect(self._emit)
@@ -117,6 +129,7 @@ class AdvancedPanel(QWidget):
             device=self._device.currentData(),
             precision=self._precision.currentData(),
             max_conditioning=self._prompted.value(),
+            focus=self._focus.currentData(),
         )
 
     def set_image_size(self, size: int | None) -> None:

@@ -74,6 +74,7 @@ def open_session(
     """
     from napari_surgisam.engine import models
     from napari_surgisam.engine.devices import choose_device
+    from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.tracker import Tracker
 
@@ -83,7 +84,12 @@ def open_session(
         precision=settings.precision,
         image_size=settings.image_size,
     )
-    tracker = Tracker(network, cache=cache(), max_conditioning=settings.max_conditioning)
+    tracker = Tracker(
+        network,
+        cache=cache(),
+        max_conditioning=settings.max_conditioning,
+        focus=choose_focus(settings.focus, model),
+    )
     frames = open_frames()
     annotation = None if before is None else before.annotation.for_another_network()
     session = Session(frames, tracker, annotation)
