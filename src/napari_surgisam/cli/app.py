@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from napari_surgisam.cli import demo, models, pretrain, propagate
+from napari_surgisam.cli import demo, evaluate, models, pretrain, propagate
 
 app = typer.Typer(
     name="surgisam",
@@ -14,6 +14,8 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(propagate.propagate)
+app.command()(evaluate.evaluate)
+app.command()(evaluate.compare)
 app.command()(pretrain.pretrain)
 app.add_typer(models.app, name="models")
 
@@ -22,6 +24,7 @@ Turn a few clicks into masks of every object through a video or a 3D scan.
 
   surgisam demo                                               see it work, in seconds
   surgisam propagate VIDEO --prompts CLICKS.csv --out M.tif   masks from your clicks
+  surgisam evaluate DATA --protocol video --out REPORT        how good a model is
   surgisam models                                             which models there are
   surgisam models fetch sam2.1_hiera_tiny                     download a stronger one
   napari -w napari-surgisam Segment                           click by hand, in a window

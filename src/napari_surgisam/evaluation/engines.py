@@ -25,9 +25,9 @@ class EngineSettings:
         As for `load_network`.
     image_size : int, optional
     policy : str, optional
-        Name of a memory policy; SAM 2's own by default.
-    focus : str, optional
-        Where the network looks; the whole frame by default.
+        A memory policy as `parse_policy` reads it; SAM 2's own by default.
+    focus : {"default", "auto", "off"}
+        Where the network looks; see `choose_focus`.
     threads : int, optional
         CPU threads of PyTorch. The last digits of a mask depend on it, so every process of an
         evaluation takes the same number: by default, what PyTorch takes in the first.
@@ -38,7 +38,7 @@ class EngineSettings:
     precision: str = "auto"
     image_size: int | None = None
     policy: str | None = None
-    focus: str | None = None
+    focus: str = "default"
     threads: int | None = None
 
     def tracker(self) -> Tracker:
@@ -51,13 +51,22 @@ class EngineSettings:
         """
         import torch
 
+        from napari_surgisam.engine.focus import choose_focus
         from napari_surgisam.engine.models import load_network
+        from napari_surgisam.engine.policies import RecentFrames, parse_policy
         from napari_surgisam.engine.tracker import Tracker
 
         if self.threads is not None and torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         network = load_network(self.model, self.device, self.precision, self.image_size)
-        return Tracker(network)
+        policy = RecentFrames() if self.policy is None else parse_policy(self.policy)
+        return Tracker(network, policy, focus=choose_focus(self.focus, self.model))
+
+    def with_threads(self) -> EngineSettings:
+        """Return these settings with a number of threads, for every process the same."""
+        import torch
+
+        return replace(self, threads=self.threads or torch.get_num_threads())
 
     def of_worker(self) -> EngineSettings:
         """Return these settings with a GPU of its own for each worker of this machine."""
@@ -73,9 +82,14 @@ class EngineSettings:
 
     def check(self) -> None:
         """Raise what `tracker` would, without reading the weights."""
+        from napari_surgisam.engine.focus import choose_focus
         from napari_surgisam.engine.models import check_settings
+        from napari_surgisam.engine.policies import parse_policy
 
         check_settings(self.model, self.device, self.precision, self.image_size)
+        choose_focus(self.focus, self.model)
+        if self.policy is not None:
+            parse_policy(self.policy)
 
     def model_sha256(self) -> str:
         """Return the hash of the model's file, which a report names it by."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
@@ -133,7 +133,7 @@ class SemanticProtocol:
         return (yield from VideoProtocol(self.prompting).run(case, tracker, seed))
 
 
-PROTOCOLS: Mapping[str, type[EvaluationProtocol]] = MappingProxyType(
+PROTOCOLS: Mapping[str, Callable[..., EvaluationProtocol]] = MappingProxyType(
     {
         protocol.name: protocol
         for protocol in (

@@ -27,6 +27,7 @@ from napari_surgisam.metrics.surfaces import surface_distances
 from napari_surgisam.metrics.video import contour_accuracy
 
 NOC_TARGETS = (80, 85, 90)
+_MEANT = ("dsc", "iou", "nsd", "hd95", "hd95_px")
 
 
 def score_answer(
@@ -154,9 +155,7 @@ def _frame_figures(
         "iou": iou(ours, theirs, empty=scoring.empty),
     }
     if not solid:
-        figures |= _surface_figures(
-            ours, theirs, (1, 1) if spacing is None else spacing[1:], scoring
-        )
+        figures |= _surface_figures(ours, theirs, spacing and spacing[1:], scoring)
         figures["f"] = contour_accuracy(ours, theirs, empty=scoring.empty)
     figures["predicted_area"] = float(np.count_nonzero(ours))
     figures["true_area"] = float(np.count_nonzero(theirs))
@@ -175,7 +174,7 @@ def _solid_figures(
     return {
         "dsc": dsc(ours, theirs, empty=scoring.empty),
         "iou": iou(ours, theirs, empty=scoring.empty),
-        **_surface_figures(ours, theirs, (1, 1, 1) if spacing is None else spacing, scoring),
+        **_surface_figures(ours, theirs, spacing, scoring),
         "predicted_volume": float(np.count_nonzero(ours)),
         "true_volume": float(np.count_nonzero(theirs)),
     }
@@ -184,19 +183,22 @@ def _solid_figures(
 def _surface_figures(
     ours: NDArray[np.bool_],
     theirs: NDArray[np.bool_],
-    spacing: tuple[float, ...],
+    spacing: tuple[float, ...] | None,
     scoring: Scoring,
 ) -> Figures:
-    found = surface_distances(ours, theirs, spacing=spacing)
+    """Return NSD and HD95; pixels and mm are not mixed under one name."""
+    found = surface_distances(ours, theirs, spacing=spacing or (1.0,) * ours.ndim)
     return {
         "nsd": found.nsd(scoring.tolerance, empty=scoring.empty),
-        "hd95": found.hausdorff(empty=nan),
+        "hd95" if spacing else "hd95_px": found.hausdorff(empty=nan),
     }
 
 
 def _means(rows: list[FrameRow]) -> Figures:
     return {
-        name: mean([row.figures[name] for row in rows]) for name in ("dsc", "iou", "nsd", "hd95")
+        name: mean([row.figures[name] for row in rows])
+        for name in _MEANT
+        if rows and name in rows[0].figures
     }
 
 
