@@ -78,8 +78,8 @@ def open_file(viewer: ViewerModel, path: str | Path) -> None:
         except MultipleReaderError:
             viewer.open(str(path), plugin="napari")
     except (NoAvailableReaderError, ReaderPluginError, OSError, ValueError) as error:
-        why = getattr(error, "original_error", None) or error
+        why = str(getattr(error, "original_error", None) or error).rstrip(".")
         raise DataError(
-            f"{path} cannot be opened: {why} Open a movie (mp4, mov, avi, mkv), NIfTI, TIFF or "
+            f"{path} cannot be opened: {why}. Open a movie (mp4, mov, avi, mkv), NIfTI, TIFF or "
             "a picture; File > Open lets you choose among other readers that you have installed."
         ) from error
