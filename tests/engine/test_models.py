@@ -18,26 +18,29 @@ from file_server import FileServer, serving
 from safetensors.torch import save_file
 
 from napari_surgisam.data.prompts import Point
-from napari_surgisam.engine import models
+from napari_surgisam.engine import importing
 from napari_surgisam.engine.checkpoints import (
     Checkpoint,
     read_checkpoint,
     recognise,
+    source_hash,
     write_checkpoint,
 )
 from napari_surgisam.engine.devices import choose_device, choose_precision, has_bfloat16
+from napari_surgisam.engine.importing import import_checkpoint
 from napari_surgisam.engine.models import (
     EMBEDDED,
     MODELS,
     ModelSpec,
     available_models,
+    describe_model,
     fetch_checkpoint,
     fetch_job,
-    import_checkpoint,
     load_network,
     weights_path,
 )
 from napari_surgisam.engine.network import Network, Query
+from napari_surgisam.engine.policies import parse_policy
 from napari_surgisam.errors import ModelError
 
 CHUNK = 1 << 20
@@ -117,7 +120,7 @@ def _clicked(network: Network) -> torch.Tensor:
 
 
 def test_all_official_sizes_are_known_with_address_size_and_hash():
-    official = [spec for spec in MODELS.values() if spec.architecture == "sam2"]
+    official = [spec for spec in MODELS.values() if spec.url]
     assert [spec.name for spec in official] == [
         f"{version}_hiera_{size}"
         for version in ("sam2.1", "sam2")
@@ -299,7 +302,7 @@ def test_an_imported_checkpoint_answers_as_the_file_does(tiny_file, tmp_path):
 def test_an_official_file_becomes_the_official_model(tiny_file, tmp_path, monkeypatch):
     sha256 = hashlib.sha256(tiny_file.read_bytes()).hexdigest()
     known = {**MODELS, TINY: replace(MODELS[TINY], sha256=sha256)}
-    monkeypatch.setattr(models, "MODELS", known)
+    monkeypatch.setattr(importing, "MODELS", known)
     copy = tmp_path / "from a memory stick.pt"
     copy.write_bytes(tiny_file.read_bytes())
     assert import_checkpoint(copy) == known[TINY]
@@ -451,6 +454,123 @@ def test_a_name_that_is_taken_or_no_name_is_refused(compact, tmp_path):
     with pytest.raises(ModelError, match=r"another model 'mine' already: .*--as"):
         import_checkpoint(path)
     assert import_checkpoint(path, "mine-2").name == "mine-2"
+
+
+# --- models of the field -------------------------------------------------------------------
+
+FIELD = {
+    "surgsam2_2.1": ("sam2.1_hiera_s_endo18.pth", "configs/sam2.1/sam2.1_hiera_s.yaml", 512),
+    "surgsam2_2.0": ("sam2_hiera_s_endo18.pth", "configs/sam2/sam2_hiera_s.yaml", 512),
+    "surgisam2": ("Curated400_checkpoint_26.pt", "configs/sam2.1/sam2.1_hiera_b+.yaml", 1024),
+    "medsam2": ("MedSAM2_latest.pt", "configs/sam2.1/sam2.1_hiera_t.yaml", 512),
+}
+
+
+@pytest.fixture(scope="session")
+def published_file(tmp_path_factory: pytest.TempPathFactory):
+    """Return a file with the keys of a configuration; its weights are zeros that take no room."""
+    import sam2.build_sam
+    from hydra import compose
+    from hydra.utils import instantiate
+
+    del sam2
+    folder = tmp_path_factory.mktemp("published")
+
+    def write(config: str) -> Path:
+        path = folder / f"{config.replace('/', '-')}.pt"
+        if not path.exists():
+            state = instantiate(compose(config_name=config).model).state_dict()
+            zero = torch.zeros(1)
+            torch.save({"model": {k: zero.expand(v.shape) for k, v in state.items()}}, path)
+        return path
+
+    return write
+
+
+def test_models_of_the_field_are_known_with_licence_citation_and_policy():
+    field = {spec.name: spec for spec in MODELS.values() if spec.page}
+    assert field.keys() == FIELD.keys()
+    for name, (file, config, size) in FIELD.items():
+        spec = field[name]
+        assert (spec.config, spec.image_size) == (config, size)
+        assert re.fullmatch(spec.published_as, file)
+        assert re.search(r"arXiv:\d{4}\.\d{5}$", spec.citation)
+        assert spec.licence
+        assert parse_policy(spec.policy)
+    assert field["surgsam2_2.1"].policy == field["surgsam2_2.0"].policy == "efficient-pruning"
+    assert field["medsam2"].prompts == "box"
+    assert field["medsam2"].licence == "CC-BY-SA-4.0"
+
+
+@pytest.mark.sam2
+@pytest.mark.parametrize("name", FIELD)
+def test_a_published_file_is_known_by_its_name_and_keys(name, published_file, tmp_path, cache):
+    file, config, size = FIELD[name]
+    path = tmp_path / file
+    path.symlink_to(published_file(config))
+    assert describe_model(path) == MODELS[name]
+    assert import_checkpoint(path) == MODELS[name]
+    kept = weights_path(MODELS[name])
+    assert kept is not None and kept.is_relative_to(cache)
+    assert read_checkpoint(kept).image_size == size
+    assert source_hash(kept) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert list(available_models()) == list(MODELS)
+    assert import_checkpoint(path) == MODELS[name]  # the same again is no conflict
+
+
+@pytest.mark.sam2
+def test_a_file_of_another_name_becomes_what_it_is_said_to_be(published_file, tmp_path):
+    path = tmp_path / "download (3).pt"
+    path.symlink_to(published_file(FIELD["medsam2"][1]))
+    assert describe_model(path) is None
+    assert import_checkpoint(path, "medsam2") == MODELS["medsam2"]
+    assert load_network("medsam2", device="cpu").image_size == 512
+    with pytest.raises(ModelError, match=r"not surgisam2: by its keys it is .*hiera_t\.yaml, not"):
+        import_checkpoint(path, "surgisam2")
+
+
+@pytest.mark.sam2
+def test_a_published_file_under_a_name_of_its_own_keeps_size_policy_and_citation(
+    published_file, tmp_path
+):
+    file, config, size = FIELD["surgsam2_2.1"]
+    path = tmp_path / file
+    path.symlink_to(published_file(config))
+    spec = import_checkpoint(path, "instruments")
+    known = MODELS["surgsam2_2.1"]
+    assert (spec.image_size, spec.policy, spec.citation) == (size, known.policy, known.citation)
+    assert available_models()["instruments"] == spec
+    assert describe_model("instruments") == spec
+    assert weights_path(known) is None
+
+
+@pytest.mark.sam2
+def test_the_published_name_without_the_keys_is_not_enough(published_file, tmp_path):
+    path = tmp_path / "MedSAM2_latest.pt"
+    path.symlink_to(published_file(FIELD["surgsam2_2.0"][1]))
+    assert describe_model(path) is None
+    spec = import_checkpoint(path)
+    assert (spec.name, spec.image_size, spec.policy) == ("MedSAM2_latest", 1024, "sam2")
+
+
+@pytest.mark.sam2
+def test_another_file_does_not_replace_a_published_model(published_file, tmp_path):
+    whole = published_file(FIELD["medsam2"][1])
+    state = dict(torch.load(whole)["model"])
+    first, second = tmp_path / "MedSAM2_latest.pt", tmp_path / "MedSAM2_CTLesion.pt"
+    first.symlink_to(whole)
+    import_checkpoint(first)
+    torch.save({"model": state | {"no_mem_embed": torch.ones(1, 1, 256)}}, second)
+    with pytest.raises(ModelError, match=r"already there as medsam2.*--as NAME"):
+        import_checkpoint(second)
+    assert import_checkpoint(second, "lesions").prompts == "box"
+
+
+def test_weights_without_an_address_say_where_they_are_given_out():
+    with pytest.raises(ModelError, match=r"huggingface\.co/wanglab.* import FILE --as medsam2$"):
+        load_network("medsam2")
+    with pytest.raises(ModelError, match=r"import FILE --as surgisam2"):
+        list(fetch_job("surgisam2"))
 
 
 def test_a_damaged_list_of_imported_models_says_so(cache):

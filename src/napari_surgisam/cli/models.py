@@ -30,13 +30,14 @@ def list_models() -> None:
     """List the models by name, and whether their weights are on this machine."""
     from napari_surgisam.engine.registry import available_models, weights_path
 
-    header = ("name", "here", "megabytes", "pixels", "licence", "note")
+    header = ("name", "here", "megabytes", "pixels", "policy", "licence", "note")
     rows = [
         (
             spec.name,
             "yes" if weights_path(spec) else "no",
-            f"{_nbytes(spec) / 1e6:.0f}",
+            f"{_nbytes(spec) / 1e6:.0f}" if _nbytes(spec) else "-",
             str(spec.image_size),
+            spec.policy,
             spec.licence or "-",
             spec.note,
         )
@@ -68,11 +69,14 @@ def info(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
         "architecture": spec.architecture,
         "configuration": spec.config,
         "image size": f"{spec.image_size} pixels",
-        "file size": f"{_nbytes(spec)} bytes",
+        "policy": spec.policy,
+        "trained prompts": spec.prompts,
+        "file size": f"{_nbytes(spec)} bytes" if _nbytes(spec) else "",
         "licence": spec.licence,
         "citation": spec.citation,
         "note": spec.note,
         "address": spec.url,
+        "published at": spec.page,
         "sha256": spec.sha256,
         "here": str(path) if path else "no",
     }
@@ -100,12 +104,17 @@ def fetch(
 def import_model(
     file: Annotated[Path, typer.Argument(help="A SAM 2 checkpoint, or a .safetensors file.")],
     name: Annotated[
-        str | None, typer.Option("--as", help="Name to use it by; default: the file's.")
+        str | None,
+        typer.Option(
+            "--as",
+            help="Name to use it by; default: the file's. A name of `surgisam models list` says "
+            "that it is that model.",
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Copy a model file into the cache, and print the name to use it by."""
-    from napari_surgisam.engine.models import import_checkpoint
+    from napari_surgisam.engine.importing import import_checkpoint
 
     spec = import_checkpoint(file, name)
     typer.echo(spec.name)

@@ -143,6 +143,21 @@ def write_checkpoint(
         part.unlink(missing_ok=True)
 
 
+def source_hash(path: Path) -> str:
+    """Return the SHA-256 of the file that a kept model was imported from, empty if unknown.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str(json.loads((file.metadata() or {}).get("source_sha256", '""')))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is damaged ({_first_line(error)}): delete it.") from error
+
+
 def recognise(state: Mapping[str, Tensor]) -> str | None:
     """Return the name of the sam2 configuration that the weights belong to, or None.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_surgisam.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from napari_surgisam.engine.checkpoints import Checkpoint, read_checkpoint
 from napari_surgisam.engine.devices import choose_device, choose_precision
 from napari_surgisam.engine.registry import (
     EMBEDDED,
@@ -16,9 +16,8 @@ from napari_surgisam.engine.registry import (
     ModelSpec,
     available_models,
     cache_folder,
-    check_new_name,
     model_spec,
-    register,
+    published_model,
     weights_path,
 )
 from napari_surgisam.errors import ModelError
@@ -34,10 +33,10 @@ __all__ = [
     "available_models",
     "cache_folder",
     "check_settings",
+    "describe_model",
     "fetch_checkpoint",
     "fetch_job",
     "find_weights",
-    "import_checkpoint",
     "load_network",
     "model_spec",
     "weights_path",
@@ -86,56 +85,22 @@ def fetch_checkpoint(
     return weights_path(spec) or cache_folder() / spec.file
 
 
-def import_checkpoint(path: Path | str, name: str | None = None) -> ModelSpec:
-    """Copy a model file into the cache, so that it can be used by name.
+def describe_model(model: str | Path) -> ModelSpec | None:
+    """Return what is known of a model by its name, or of a file by its name and keys.
 
-    Parameters
-    ----------
-    path : path-like
-        A SAM 2 or 2.1 checkpoint of torch, or a ``.safetensors`` file of this package.
-    name : str, optional
-        Defaults to the file's own without ending. A file that equals an official one
-        becomes that model, as if it had been downloaded.
-
-    Returns
-    -------
-    ModelSpec
+    A file that is no published model of the field has no description.
 
     Raises
     ------
     ModelError
-        If the file is not a model's, or the name is taken.
+        If there is no model of that name, or the file cannot be read.
     """
-    import pooch
-
-    path = Path(path)
-    checkpoint = read_checkpoint(path)
-    sha256 = pooch.file_hash(str(path))
-    official = {spec.sha256: spec for spec in MODELS.values() if spec.sha256}.get(sha256)
-    if official is not None and name in (None, official.name):
-        _copy(path, cache_folder() / official.file)
-        return official
-    name = name or path.stem
-    check_new_name(name, sha256)
-    _build(checkpoint, checkpoint.image_size, "cpu", "float32", str(path))  # every weight fits
-    spec = ModelSpec(
-        name=name,
-        architecture=checkpoint.architecture,
-        config=checkpoint.config,
-        image_size=checkpoint.image_size,
-        file=f"imported/{name}.safetensors",
-        nbytes=path.stat().st_size,
-        sha256=sha256,
-        note=f"imported from {path.name}",
-    )
-    target = cache_folder() / spec.file
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelError(f"Cannot write {target.parent}: {error.strerror}.") from error
-    write_checkpoint(target, checkpoint, {"source_sha256": sha256})
-    register(spec)
-    return spec
+    if isinstance(model, str) and not _is_file(model):
+        return model_spec(model)
+    name = Path(model).name
+    if not any(s.published_as and re.fullmatch(s.published_as, name) for s in MODELS.values()):
+        return None
+    return published_model(name, read_checkpoint(Path(model).expanduser()).config)
 
 
 def load_network(
@@ -166,7 +131,9 @@ def load_network(
     """
     path = check_settings(model, device, precision, image_size)
     checkpoint = read_checkpoint(path)
-    return _build(checkpoint, image_size or checkpoint.image_size, device, precision, str(path))
+    published = published_model(path.name, checkpoint.config)
+    own = checkpoint.image_size if published is None else published.image_size
+    return build_network(checkpoint, image_size or own, device, precision, str(path))
 
 
 def check_settings(
@@ -204,13 +171,19 @@ def find_weights(model: str | Path) -> Path:
     ModelError
         If there is no such model or file, or the weights are not on this machine.
     """
-    if isinstance(model, Path) or (model not in available_models() and _looks_like_path(model)):
+    if isinstance(model, Path) or _is_file(model):
         path = Path(model).expanduser()
         if not path.is_file():
             raise ModelError(f"The model file {path} does not exist.")
         return path
     spec = model_spec(model)
     found = weights_path(spec)
+    if found is None and spec.page:
+        raise ModelError(
+            f"The weights of {spec.name} are not on this machine, and have no address to fetch "
+            f"them from. Get them from {spec.page}, then run: surgisam models import FILE --as "
+            f"{spec.name}"
+        )
     if found is None and not spec.url:
         where = "install napari-surgisam" if spec.name == EMBEDDED else "import its file"
         raise ModelError(f"The weights of {spec.name} are gone: {where} again.")
@@ -222,9 +195,26 @@ def find_weights(model: str | Path) -> Path:
     return found
 
 
-def _build(
+def build_network(
     checkpoint: Checkpoint, image_size: int, device: str, precision: str, where: str
 ) -> Network:
+    """Build the network that weights belong to.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    image_size : int
+        Side of the square that frames are resized to, in pixels.
+    device, precision : str
+        As for `load_network`.
+    where : str
+        The weights' file, for messages.
+
+    Raises
+    ------
+    ModelError
+        If the weights do not fit, or are for an unknown architecture.
+    """
     on = choose_device(device)
     dtype = choose_precision(precision, on)
     fingerprint = checkpoint.encoder_fingerprint(image_size, dtype)
@@ -265,17 +255,10 @@ def _build(
     )
 
 
+def _is_file(model: str) -> bool:
+    """Whether a model is meant as the path of a file; a known name never is."""
+    return model not in available_models() and _looks_like_path(model)
+
+
 def _looks_like_path(model: str) -> bool:
     return Path(model).suffix in {".pt", ".pth", ".safetensors"} or Path(model).exists()
-
-
-def _copy(source: Path, target: Path) -> None:
-    part = target.with_name(f"{target.name}.copy")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, part)
-        part.replace(target)
-    except OSError as error:
-        raise ModelError(f"Cannot copy {source} to {target}: {error.strerror}.") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -42,6 +42,13 @@ class ModelSpec:
         Where the weights can be downloaded; empty where they cannot.
     licence, citation, note : str
         Licence of the weights as SPDX, how to cite them, and what to know in a line.
+    policy : str
+        Memory policy that the weights were made with; see `engine.policies.parse_policy`.
+    prompts : {"", "box"}
+        The only prompts that the weights were trained with, where they are so choosy.
+    page, published_as : str
+        Where the makers of weights without a fixed address give them out, and a regular
+        expression of the file's name there, by which an imported file is known.
     """
 
     name: str
@@ -55,6 +62,10 @@ class ModelSpec:
     licence: str = ""
     citation: str = ""
     note: str = ""
+    policy: str = "sam2"
+    prompts: str = ""
+    page: str = ""
+    published_as: str = ""
 
 
 def _sam2(file: str, version: str, config: str, nbytes: int, sha256: str, note: str) -> ModelSpec:
@@ -106,6 +117,38 @@ _ALL = (
     _sam2("sam2_hiera_large.pt", "sam2", "l", 897_952_466,
           "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
           "224.4 M parameters; first release; wants a GPU"),
+    *(
+        ModelSpec(
+            name=f"surgsam2_{version}", architecture="sam2",
+            config=f"configs/{release}/{release}_hiera_s.yaml", image_size=512,
+            file=f"field/surgsam2_{version}.safetensors", policy="efficient-pruning",
+            licence="NOASSERTION",
+            citation="Liu et al., Surgical SAM 2: Real-time Segment Anything in Surgical Video by "
+            "Efficient Frame Pruning, arXiv:2408.07931",
+            note=f"SurgSAM-2: instruments of EndoVis 2018, on SAM {version} small",
+            page="https://github.com/jinlab-imvr/Surgical-SAM-2",
+            published_as=rf"{re.escape(release)}_hiera_s_endo18\.pth?",
+        )
+        for version, release in (("2.1", "sam2.1"), ("2.0", "sam2"))
+    ),
+    ModelSpec(
+        name="surgisam2", architecture="sam2", config="configs/sam2.1/sam2.1_hiera_b+.yaml",
+        image_size=1024, file="field/surgisam2.safetensors", licence="NOASSERTION",
+        citation="Kamtam et al., SurgiSAM2: Fine-tuning a foundational model for surgical video "
+        "anatomy segmentation and detection, arXiv:2503.03942",
+        note="organs and tissues in laparoscopy, on SAM 2.1 base-plus",
+        page="https://github.com/Devanish31/SurgiSAM2 (figshare 28489961)",
+        published_as=r"Curated(100|400)_checkpoint\w*\.pth?",
+    ),
+    ModelSpec(
+        name="medsam2", architecture="sam2", config="configs/sam2.1/sam2.1_hiera_t.yaml",
+        image_size=512, file="field/medsam2.safetensors", licence="CC-BY-SA-4.0",
+        citation="Ma et al., MedSAM2: Segment Anything in 3D Medical Images and Videos, "
+        "arXiv:2504.03600",
+        note="CT, MR, PET, ultrasound and endoscopy, on SAM 2.1 tiny; prompt it with boxes",
+        prompts="box", page="https://huggingface.co/wanglab/MedSAM2",
+        published_as=r"MedSAM2_(latest|2411|US_Heart|MRI_LiverLesion|CTLesion)\.pth?",
+    ),
 )
 # fmt: on
 
@@ -158,6 +201,22 @@ def weights_path(spec: ModelSpec) -> Path | None:
     folder = WEIGHTS if spec.name == EMBEDDED else cache_folder()
     path = folder / spec.file
     return path if path.is_file() else None
+
+
+def published_model(file: str, config: str) -> ModelSpec | None:
+    """Return the model of the field that a file is, by the name its makers gave it and its keys.
+
+    Parameters
+    ----------
+    file : str
+        Name of the file, without folders.
+    config : str
+        The sam2 configuration that its weights belong to.
+    """
+    for spec in MODELS.values():
+        if spec.published_as and re.fullmatch(spec.published_as, file) and spec.config == config:
+            return spec
+    return None
 
 
 def check_new_name(name: str, sha256: str) -> None:

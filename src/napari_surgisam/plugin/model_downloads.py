@@ -36,7 +36,7 @@ class ModelDownloads(QObject):
         name: list[str] = []
 
         def job() -> Generator[Event, None, None]:
-            from napari_surgisam.engine.models import import_checkpoint
+            from napari_surgisam.engine.importing import import_checkpoint
 
             name.append(import_checkpoint(path).name)
             yield Event(done=1, total=1)
