@@ -201,6 +201,15 @@ def test_a_refining_click_keeps_the_window_or_widens_it_to_be_inside():
     assert agreement(session, film, 0) > 0.5
 
 
+def test_a_click_where_nothing_was_shown_is_tried_at_all_scales():
+    nothing, everywhere = torch.full((32, 32), -1024.0), Region(0, 0, 400, 400)
+    click = Query(points=(Point(200, 203),), previous_logits=nothing, region=everywhere)
+    sides = [r and r.side for r in Focus().regions(click, SHAPE, LEAST)]
+    assert sides == [None, 256, 128, 64]
+    denial = replace(click, points=(Point(200, 203, positive=False),))
+    assert Focus().regions(denial, SHAPE, LEAST) == (everywhere,)
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -72,7 +72,8 @@ class Focus:
         The next one is tried unless the answer `fits`; of all answers, the `best` counts.
 
         A box or a mask tells an object's size, and so does the mask that a click refines:
-        its region stays, unless a click lies outside or the mask is cut off.
+        its region stays, unless a click lies outside or the mask is cut off. Where no object
+        was shown, clicks are tried as if they were the first.
 
         Parameters
         ----------
@@ -86,13 +87,16 @@ class Focus:
         if query.mask is not None:
             box = mask_bounds(query.mask, None, shape)
             return (None if box is None else _around(box, shape, least),)
+        shown = None
         if query.previous_logits is not None:
-            return (_refined(query, shape),)
+            shown = _object_box(query.previous_logits, query.region, shape)
+        if shown is not None:
+            return (_refined(query, shown, shape),)
         if query.box is not None:
             return (_around(bounds(query.points, [query.box]), shape, least),)
-        if query.points:
+        if any(point.positive for point in query.points):
             return trial_regions(bounds(query.points), shape, least, self.fractions)
-        return (None,)
+        return (query.region,)
 
     def fits(self, prediction: Prediction) -> bool:
         """Whether an object fills enough of the region in which it was found."""
@@ -186,15 +190,10 @@ def _around(box: Box, shape: tuple[int, int], least: int) -> Region | None:
     return square_around(box, max(ROOM * (box.y1 - box.y0), ROOM * (box.x1 - box.x0), least), shape)
 
 
-def _refined(query: Query, shape: tuple[int, int]) -> Region | None:
-    region = query.region
-    if region is None or query.previous_logits is None:
-        return region
-    shown = _object_box(query.previous_logits, region, shape)
-    cut = shown is not None and is_cut(shown, region, shape)
-    if cut or not all(inside(point, region) for point in query.points):
-        seen = [box for box in (shown, query.box) if box is not None]
-        return widened(region, bounds(query.points, seen), shape)
+def _refined(query: Query, shown: Box, shape: tuple[int, int]) -> Region | None:
+    region, boxes = query.region, [shown] if query.box is None else [shown, query.box]
+    if is_cut(shown, region, shape) or not all(inside(point, region) for point in query.points):
+        return widened(region, bounds(query.points, boxes), shape)
     return region
 
 
