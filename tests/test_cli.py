@@ -309,6 +309,10 @@ def click(row: str) -> dict[str, str]:
         pytest.param({}, ["--at", "0"], "--at", id="no-index"),
         pytest.param({}, ["--at", "0=1", "--at", "0=2"], "twice", id="index-twice"),
         pytest.param({}, ["--image-size", "500"], "multiple of 32", id="image-size"),
+        pytest.param({}, ["--policy", "all"], "no memory policy 'all'", id="unknown-policy"),
+        pytest.param(
+            {}, ["--policy", "diverse:frames=x"], "frames=x: it must be", id="policy-setting"
+        ),
         pytest.param({}, ["--device", "abacus"], "'abacus' is not available", id="device"),
         pytest.param({}, ["--precision", "int4"], "'int4' is unknown", id="precision"),
         pytest.param({"s.csv": "mine"}, ["--scores", "s.csv"], "--overwrite", id="scores-exist"),
@@ -424,6 +428,49 @@ def test_an_interrupt_ends_with_130_and_keeps_the_frames_that_were_done(work, mo
     assert sorted(os.listdir(work)) == ["clicks.csv", *partial, "long.npy", "volume.tif"]
 
 
+# --- memory policies -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], "RecentFrames()", id="auto-is-the-models-own"),
+        pytest.param(["--policy", "confident"], "ConfidentFrames(min_trust=0.01)", id="by-name"),
+        pytest.param(
+            ["--policy", "split-pruning:mode=published,prune=2"],
+            "SplitPruning(mode='published', prune=2)",
+            id="with-settings",
+        ),
+    ],
+)
+def test_the_chosen_policy_reaches_the_tracker(propagate, monkeypatch, arguments, expected):
+    from napari_surgisam.engine import tracker
+
+    seen, real = [], tracker.Tracker
+
+    def noting(network, policy, **options):
+        seen.append(repr(policy))
+        return real(network, policy, **options)
+
+    monkeypatch.setattr(tracker, "Tracker", noting)
+    assert propagate(*arguments).exit_code == 0
+    assert seen == [expected]
+
+
+def test_a_model_for_boxes_says_so_where_there_are_only_points(capsys):
+    from napari_surgisam.cli.run import advise_on_prompts
+    from napari_surgisam.data.prompts import Box, Point, Prompt, PromptBook
+
+    clicked = Prompt(3, 0, (Point(4, 4),))
+    boxed = Prompt(5, 0, box=Box(1, 1, 8, 8))
+    book = PromptBook().with_prompt(boxed)
+    advise_on_prompts("medsam2", book)
+    advise_on_prompts("surgisam2", book.with_prompt(clicked))
+    assert capsys.readouterr().err == ""
+    advise_on_prompts("medsam2", book.with_prompt(clicked))
+    assert "boxes" in (words := capsys.readouterr().err) and "(objects 3)" in words
+
+
 # --- models --------------------------------------------------------------------------------
 
 
@@ -434,8 +481,9 @@ def test_models_are_listed_as_a_table_that_programs_read():
         rows = [line.split("\t") for line in result.stdout.splitlines()]
         assert rows[0][:3] == ["name", "here", "megabytes"]
         assert [row[0] for row in rows[1:]] == list(registry.MODELS)
-        assert {len(row) for row in rows} == {6}
+        assert {len(row) for row in rows} == {7}
         assert ["sam2.1_hiera_tiny", "no", "156"] in [row[:3] for row in rows]
+        assert ["surgsam2_2.1", "no", "-", "512", "efficient-pruning"] in [r[:5] for r in rows]
 
 
 def test_info_says_what_is_known():

@@ -93,6 +93,15 @@ def propagate(
             "model, off for SAM 2.",
         ),
     ] = "default",
+    policy: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|NAME[:setting=value,...]",
+            help="Which earlier frames the model attends to: sam2, efficient-pruning, "
+            "split-pruning, diverse, confident, occlusion-resilient, distractor-aware or "
+            "motion-aware; docs/policies.md says what they do. Default: auto, the model's own.",
+        ),
+    ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     scores: Annotated[
@@ -111,7 +120,13 @@ def propagate(
         check_no_input(scores, [source, *prompts, out])
         check_new_file(scores, overwrite=overwrite or resume)
 
-    from napari_surgisam.cli.run import check_plan, kept_on_failure, write_masks, write_scores
+    from napari_surgisam.cli.run import (
+        advise_on_prompts,
+        check_plan,
+        kept_on_failure,
+        write_masks,
+        write_scores,
+    )
     from napari_surgisam.engine.plan import Order, Plan, Span
     from napari_surgisam.formats.label_files import label_ending
     from napari_surgisam.formats.label_runs import begin_run
@@ -128,10 +143,13 @@ def propagate(
 
     from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.models import check_settings, load_network
+    from napari_surgisam.engine.policies import choose_policy
     from napari_surgisam.engine.tracker import Tracker
 
     check_settings(model, device, precision, image_size)
-    view = choose_focus(focus, model)
+    view, memories = choose_focus(focus, model), choose_policy(policy, model)
+    if not quiet:
+        advise_on_prompts(model, book)
     settings = {
         "source": frames.fingerprint,
         "prompts": blake2b(repr(sorted(book.entries.items())).encode(), digest_size=16).hexdigest(),
@@ -139,6 +157,7 @@ def propagate(
         "model": model,
         "image size": str(image_size or "the model's own"),
         "focus": focus,
+        "policy": policy,
     }
     highest = max(book.object_ids)
     run = begin_run(out, frames, highest, settings, overwrite=overwrite, resume=resume)
@@ -147,7 +166,7 @@ def propagate(
         typer.echo(out)
         return
     with kept_on_failure(run) as writer:
-        tracker = Tracker(load_network(model, device, precision, image_size), focus=view)
+        tracker = Tracker(load_network(model, device, precision, image_size), memories, focus=view)
         session = write_masks(frames, book, way, tracker, writer, quiet=quiet)
     if scores is not None:
         write_scores(scores, session)

@@ -38,6 +38,30 @@ def check_plan(frames: "FrameSource", book: "PromptBook", plan: "Plan") -> None:
     plan_propagation(plan, prompted, len(frames))
 
 
+def advise_on_prompts(model: str, book: "PromptBook") -> None:
+    """Say where a model was trained with boxes alone, and prompts have none.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    from napari_surgisam.data.prompts import Prompt
+    from napari_surgisam.engine.models import describe_model
+
+    spec = describe_model(model)
+    if spec is None or spec.prompts != "box":
+        return
+    boxless = {
+        prompt.object_id
+        for prompt in book.entries.values()
+        if isinstance(prompt, Prompt) and prompt.box is None
+    }
+    if boxless:
+        names = ", ".join(map(str, sorted(boxless)))
+        say(f"{spec.name} was trained with boxes: points alone may mislead it (objects {names}).")
+
+
 def write_masks(
     frames: "FrameSource",
     book: "PromptBook",

@@ -14,6 +14,7 @@ from napari_surgisam.engine.policies import (
     MotionAware,
     RecentFrames,
     SplitPruning,
+    choose_policy,
     parse_policy,
     settings_of,
 )
@@ -75,6 +76,21 @@ def test_settings_are_read(text, expected):
 def test_what_cannot_be_is_refused_with_what_could(text, message):
     with pytest.raises(ModelError, match=message):
         parse_policy(text)
+
+
+def test_auto_is_what_the_models_weights_were_made_with():
+    assert choose_policy("auto", "sam2.1_hiera_tiny") == RecentFrames()
+    assert choose_policy("auto", "embedded") == RecentFrames()
+    assert choose_policy("auto", "surgsam2_2.1") == EfficientFramePruning()
+    assert choose_policy("sam2", "surgsam2_2.1") == RecentFrames()
+    with pytest.raises(ModelError, match="no model 'sam9'"):
+        choose_policy("auto", "sam9")
+
+
+def test_auto_knows_a_file_by_its_name_and_keys(tmp_path):
+    path = tmp_path / "a model of my own.pt"
+    path.touch()
+    assert choose_policy("auto", path) == RecentFrames()
 
 
 @pytest.mark.parametrize("name", POLICIES)

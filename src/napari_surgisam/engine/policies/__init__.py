@@ -3,6 +3,7 @@
 from napari_surgisam.engine.policies.catalogue import (
     POLICIES,
     PolicySpec,
+    choose_policy,
     parse_policy,
     settings_of,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "PolicySpec",
     "RecentFrames",
     "SplitPruning",
+    "choose_policy",
     "parse_policy",
     "settings_of",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from napari_surgisam.engine.memory import MemoryPolicy
+from napari_surgisam.engine.models import describe_model
 from napari_surgisam.engine.policies.confident import ConfidentFrames
 from napari_surgisam.engine.policies.distractors import DistractorAware
 from napari_surgisam.engine.policies.diverse import DiverseMemory
@@ -120,6 +122,27 @@ def parse_policy(text: str) -> MemoryPolicy:
             raise ModelError(f"The memory policy {text!r} sets {key} twice: keep one.")
         chosen[key] = _value(name, key, value, hints[key])
     return spec.make(**chosen)
+
+
+def choose_policy(choice: str, model: str | Path) -> MemoryPolicy:
+    """Return the policy that a choice means for a model.
+
+    Parameters
+    ----------
+    choice : str
+        ``auto``, the policy that the model's weights were made with, or as for `parse_policy`.
+    model : str or Path
+        As for `load_network`.
+
+    Raises
+    ------
+    ModelError
+        If there is no such policy, setting or model.
+    """
+    if choice.strip() != "auto":
+        return parse_policy(choice)
+    spec = describe_model(model)
+    return RecentFrames() if spec is None else parse_policy(spec.policy)
 
 
 def _spec(name: str) -> PolicySpec:
