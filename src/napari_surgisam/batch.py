@@ -17,6 +17,9 @@ LOG = logging.getLogger(__name__)
 LOST_WORKERS = 3
 """How many workers a task may lose before it is given up."""
 
+PATIENCE = "30s"
+"""How long a scheduler may take to answer."""
+
 T = TypeVar("T")
 
 
@@ -100,7 +103,7 @@ def _on_cluster(work: Callable[[T], object], tasks: Mapping[str, T], scheduler: 
         )
         try:
             address = _local_cluster(scheduler, open_) or scheduler
-            client = open_.enter_context(Client(address, timeout="30s", set_as_default=False))
+            client = open_.enter_context(Client(address, timeout=PATIENCE, set_as_default=False))
         except (OSError, ValueError, TimeoutError) as error:
             raise JobError(
                 f"There is no Dask scheduler at {scheduler}: {error}. Start one with dask "
@@ -113,7 +116,7 @@ def _on_cluster(work: Callable[[T], object], tasks: Mapping[str, T], scheduler: 
         }
         open_.callback(client.cancel, list(futures))
         ended: set[str] = set()
-        for future in as_completed(list(futures)):
+        for future in as_completed(list(futures), loop=client.loop):
             name = futures[future]
             if name in ended:
                 continue

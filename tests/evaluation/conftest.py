@@ -1,6 +1,12 @@
-"""Films and volumes with their truth, and a tracker that needs no weights."""
+"""Films and volumes with their truth, a tracker that needs no weights, and a model that does."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
+import tifffile
+import torch
 from fakes import FakeNetwork, MovingDiscs
 from films import truth_of
 
@@ -26,3 +32,34 @@ def memory_case(discs):
 @pytest.fixture
 def tracker():
     return Tracker(FakeNetwork())
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compact model with random weights: it answers, if with nonsense."""
+    from napari_surgisam.engine.checkpoints import Checkpoint, write_checkpoint
+    from napari_surgisam.engine.compact_network import CompactConfig, load_compact
+
+    torch.manual_seed(0)
+    config = CompactConfig(
+        image_size=64, trunk_channels=(8, 8, 16, 16), trunk_blocks=(1, 1, 1, 1), width=64
+    )
+    state = load_compact(config, None).model.state_dict()
+    path = tmp_path_factory.mktemp("models") / "mini.safetensors"
+    write_checkpoint(path, Checkpoint("compact", json.dumps(asdict(config)), 64, state))
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """A folder with three small films and their labels, one of them without."""
+    folder = tmp_path / "films"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    for number, levels in enumerate([(230,), (230, 140), (180, 90), (120,)]):
+        discs = MovingDiscs(length=5 + number, levels=levels, shape=(48, 64))
+        stack = [discs.read(frame)[..., 0] for frame in range(len(discs))]
+        tifffile.imwrite(folder / "images" / f"film{number}.tif", stack, photometric="minisblack")
+        if number < 3:
+            tifffile.imwrite(folder / "labels" / f"film{number}.tif", truth_of(discs))
+    return folder

@@ -121,11 +121,11 @@ class CorrectionProtocol:
         clicks = self.prompting.prompt(session, truth, where, seeds)
         prompted = {o: list(frames) for o, frames in where.items()}
         curve: list[CurvePoint] = []
-        labels = np.zeros(truth.labels.shape, np.uint16)
+        labels, length = np.zeros(truth.labels.shape, np.uint16), len(case.frames)
         for round_ in range(self.rounds + 1):
-            for event in session.propagate(plan):
-                total = event.total * (self.rounds + 1)
-                yield Event(done=min(round_ * event.total + event.done, total), total=total)
+            for event in session.propagate(plan):  # prompts of a round change its length
+                share = length * event.done // event.total
+                yield Event(done=max(1, round_ * length + share), total=length * (self.rounds + 1))
             labels = painted(session, truth)
             frames = {o: _frame_ious(labels, truth, o) for o in truth.object_ids}
             curve += [
