@@ -348,6 +348,32 @@ def test_long_labels_are_stored_compressed():
     assert store[7].sum() == 0
 
 
+def test_napari_paints_on_labels_on_disk_and_strokes_are_taken_back(viewer, film, monkeypatch):
+    monkeypatch.setattr("napari_surgisam.plugin.label_store.labels_limit", lambda: 0)
+    image = viewer.add_image(film)
+    grid = layer_grid(viewer, image)
+    labels = add_labels_layer(viewer, image, grid, "masks")
+    assert not isinstance(labels.data, np.ndarray) and labels.data.chunks == (1, 20, 30)
+    writer = LabelsWriter(viewer, labels, image, grid)
+    viewer.dims.set_point(0, 4)
+    writer.write(4, block(7))
+    writer.watch()
+    labels.brush_size = 4
+    labels.paint((4, 12, 20), 3)
+    assert writer.notice_stroke() == (4, {3})
+    assert set(np.unique(writer.read(4))) == {0, 3, 7}
+    writer.write(4, block(7, slice(2, 9)))  # the model goes around the stroke
+    assert set(np.unique(writer.read(4))) == {0, 3, 7}
+    writer.write(4, block(7))
+    writer.undo_stroke()
+    np.testing.assert_array_equal(writer.read(4), block(7))
+    labels.fill((4, 2, 2), 5)
+    assert (writer.read(4)[:5] == 5).all()
+    labels.undo()
+    np.testing.assert_array_equal(writer.read(4), block(7))
+    assert writer.read(3).max() == 0
+
+
 @pytest.fixture
 def writer(viewer, film):
     image = viewer.add_image(film)

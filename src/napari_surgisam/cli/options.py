@@ -3,9 +3,15 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_surgisam.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_surgisam.engine.embeddings import EmbeddingCache
+
+ONE_PASS_BYTES = 64 * 10**6
+"""Memory for embeddings where every frame is visited about once."""
 
 
 def parse_window(text: str) -> Literal["auto"] | tuple[float, float]:
@@ -52,6 +58,26 @@ def parse_at(texts: Iterable[str]) -> dict[int, int]:
             raise DataError(f"--at names axis {key} twice: keep one.")
         fixed[key] = value
     return fixed
+
+
+def open_cache(memory: str | None, disk: str | None, folder: Path | None) -> "EmbeddingCache":
+    """Open the cache of embeddings: as the options say, else the environment's variables.
+
+    A single pass looks at each embedding once: little is kept unless more is asked for.
+
+    Raises
+    ------
+    DataError
+        If a size cannot be read.
+    """
+    from napari_surgisam.engine.budgets import CacheBudget, parse_size
+
+    usual = CacheBudget(memory=ONE_PASS_BYTES, disk=0).overridden()
+    return CacheBudget(
+        usual.memory if memory is None else parse_size(memory),
+        usual.disk if disk is None else parse_size(disk),
+        usual.folder if folder is None else folder.expanduser(),
+    ).open()
 
 
 def check_no_input(path: Path, inputs: Iterable[Path]) -> None:

@@ -6,7 +6,13 @@ from typing import Annotated, cast
 
 import typer
 
-from napari_surgisam.cli.options import check_new_file, check_no_input, parse_at, parse_window
+from napari_surgisam.cli.options import (
+    check_new_file,
+    check_no_input,
+    open_cache,
+    parse_at,
+    parse_window,
+)
 from napari_surgisam.cli.reporting import reported, say
 from napari_surgisam.errors import DataError
 
@@ -104,6 +110,21 @@ def propagate(
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    cache_memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory for embeddings of frames. Default: 64MB."),
+    ] = None,
+    cache_disk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Disk for them, such as 20GB: the next run on the same frames with the same "
+            "image encoder reads them. Default: 0.",
+        ),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where. Default: the folder for caches.")
+    ] = None,
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -150,6 +171,7 @@ def propagate(
     view, memories = choose_focus(focus, model), choose_policy(policy, model)
     if not quiet:
         advise_on_prompts(model, book)
+    cache = open_cache(cache_memory, cache_disk, cache_dir)
     settings = {
         "source": frames.fingerprint,
         "prompts": blake2b(repr(sorted(book.entries.items())).encode(), digest_size=16).hexdigest(),
@@ -166,10 +188,12 @@ def propagate(
         typer.echo(out)
         return
     with kept_on_failure(run) as writer:
-        tracker = Tracker(load_network(model, device, precision, image_size), memories, focus=view)
+        network = load_network(model, device, precision, image_size)
+        tracker = Tracker(network, memories, cache=cache, focus=view)
         session = write_masks(frames, book, way, tracker, writer, quiet=quiet)
-    if scores is not None:
-        write_scores(scores, session)
+        if scores is not None:
+            write_scores(scores, session)
+    cache.close()
     typer.echo(out)
     damage = getattr(frames, "damage", "")
     if damage:

@@ -68,6 +68,11 @@ def memory_budget() -> int:
     return min(max(available_memory() // 4, 256 * 10**6), 4 * 10**9)
 
 
+def labels_budget() -> int:
+    """Return the bytes of labels in memory: an eighth of what is free, 64 MB to 1 GB."""
+    return min(max(available_memory() // 8, 64 * 10**6), 10**9)
+
+
 def disk_budget(folder: Path) -> int:
     """Return the bytes for embeddings on disk: a tenth of what is free there, 20 GB at most."""
     while not folder.exists() and folder != folder.parent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from napari_surgisam.plugin.preferences import cache_budget
 from napari_surgisam.plugin.runner import JobThread
 from napari_surgisam.plugin.workbench import Workbench
 
@@ -25,11 +26,15 @@ class Backstage:
         self._cache: EmbeddingCache | None = None
 
     def cache(self) -> EmbeddingCache:
-        """Return the embeddings of all images, within one budget."""
-        if self._cache is None:
-            from napari_surgisam.engine.embeddings import EmbeddingCache
+        """Return the embeddings of all images, within the budgets of napari's preferences.
 
-            self._cache = EmbeddingCache()
+        Raises
+        ------
+        DataError
+            If these cannot be read.
+        """
+        if self._cache is None:
+            self._cache = cache_budget().open()
         return self._cache
 
     def close(self, *_: object) -> None:
@@ -42,3 +47,5 @@ class Backstage:
         for bench in self.benches.values():
             bench.close()
         self.benches.clear()
+        if self._cache is not None:
+            self._cache.close()

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-IN_MEMORY_BYTES = 2**28
-"""Largest label array that is kept uncompressed in memory."""
+from napari_surgisam.plugin.preferences import labels_limit
 
 
-def label_store(shape: tuple[int, ...], plane: tuple[int, int]) -> Any:
+def label_store(shape: tuple[int, ...], plane: tuple[int, int], limit: int | None = None) -> Any:
     """Return a zero array of uint16 labels that takes little memory however long the source.
 
     Parameters
@@ -20,14 +19,17 @@ def label_store(shape: tuple[int, ...], plane: tuple[int, int]) -> Any:
     shape : tuple of int
     plane : tuple of int
         The axes of a frame: one frame is one chunk.
+    limit : int, optional
+        Bytes of labels that are kept in memory; what napari's preferences say by default.
 
     Returns
     -------
     (…) uint16 array
-        A NumPy array up to `IN_MEMORY_BYTES`, else a zarr array in a temporary folder that
-        disappears with it.
+        A NumPy array up to `limit`, else a zarr array in a temporary folder that disappears
+        with it. napari paints on either, and takes strokes back.
     """
-    if int(np.prod(shape, dtype=np.int64)) * 2 <= IN_MEMORY_BYTES:
+    limit = labels_limit() if limit is None else limit
+    if int(np.prod(shape, dtype=np.int64)) * 2 <= limit:
         return np.zeros(shape, np.uint16)
     import zarr
 

@@ -1,0 +1,61 @@
+"""What a person set for this plugin in napari's preferences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_surgisam.engine.budgets import CacheBudget, labels_budget, parse_size
+from napari_surgisam.errors import DataError
+
+PLUGIN = "napari-surgisam"
+AUTOMATIC = "auto"
+
+
+def cache_budget() -> CacheBudget:
+    """Return where embeddings are kept; the environment's variables override it.
+
+    Raises
+    ------
+    DataError
+        If a size cannot be read.
+    """
+    asked = _asked()
+    folder = str(getattr(asked, "cache_folder", "")).strip()
+    return CacheBudget(
+        memory=_size(asked, "cache_memory"),
+        disk=_size(asked, "cache_disk"),
+        folder=Path(folder).expanduser() if folder else None,
+    ).overridden()
+
+
+def labels_limit() -> int:
+    """Return the bytes up to which the masks of an image are kept in memory, uncompressed.
+
+    Raises
+    ------
+    DataError
+        If the size cannot be read.
+    """
+    limit = _size(_asked(), "labels_memory")
+    return labels_budget() if limit is None else limit
+
+
+def _asked() -> Any:
+    """Return the preferences, or None where napari does not know this plugin's."""
+    try:
+        from napari.settings import get_plugin_settings
+
+        return get_plugin_settings(PLUGIN).memory
+    except (ImportError, KeyError, AttributeError):
+        return None
+
+
+def _size(asked: Any, name: str) -> int | None:
+    text = str(getattr(asked, name, AUTOMATIC)).strip()
+    if text in ("", AUTOMATIC):
+        return None
+    try:
+        return parse_size(text)
+    except DataError as error:
+        raise DataError(f"{error} It is set in Preferences > SurgiSAM.") from None
