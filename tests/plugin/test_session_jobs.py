@@ -10,6 +10,7 @@ from napari_surgisam.data.prompts import Box, Point, Prompt
 from napari_surgisam.engine.embeddings import EmbeddingCache
 from napari_surgisam.engine.focus import Focus
 from napari_surgisam.engine.plan import Plan
+from napari_surgisam.engine.policies import ConfidentFrames
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import Tracker
 from napari_surgisam.plugin.advanced_panel import Settings
@@ -96,3 +97,11 @@ def test_a_session_sees_as_the_settings_say(choice, expected):
     film = MovingDiscs(length=2)
     (opened,) = open_session("embedded", settings, lambda: film, EmbeddingCache, None, 0)
     assert opened.session.tracker.focus == expected
+
+
+@pytest.mark.sam2
+def test_a_session_attends_as_the_settings_say():
+    settings = Settings(device="cpu", precision="float32", policy="confident")
+    film = MovingDiscs(length=2)
+    (opened,) = open_session("embedded", settings, lambda: film, EmbeddingCache, None, 0)
+    assert opened.session.tracker.policy == ConfidentFrames()

@@ -165,6 +165,18 @@ def test_settings_are_announced_once(make, qtbot):
     assert widget.value().focus == "default"
     widget._focus.setCurrentIndex(widget._focus.findData("off"))
     assert seen[-1].focus == "off"
+    assert widget.value().policy == "auto"
+    widget._policy.setCurrentIndex(widget._policy.findData("confident"))
+    assert seen[-1].policy == "confident"
+
+
+def test_all_memory_policies_are_offered_with_what_they_do(make):
+    from napari_surgisam.engine.policies import POLICIES
+
+    combo = make(AdvancedPanel)._policy
+    offered = {combo.itemData(n): combo.itemData(n, Qt.ItemDataRole.ToolTipRole)
+               for n in range(1, combo.count())}  # fmt: skip
+    assert offered == {name: spec.summary for name, spec in POLICIES.items()}
 
 
 def test_objects_go_round_and_keep_their_colours():

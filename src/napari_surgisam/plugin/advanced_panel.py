@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_surgisam.engine.policy_names import POLICY_SUMMARIES
 from napari_surgisam.plugin.grid import NO_AXIS
 from napari_surgisam.plugin.layer_reading import WindowChoice
 from napari_surgisam.plugin.window_widget import WindowWidget
@@ -44,6 +45,8 @@ class Settings:
     focus : str
         Whether the model sees a window that follows each object: "auto", "off", or
         "default", the model's own.
+    policy : str
+        Which earlier frames the model attends to, as `choose_policy` reads it.
     """
 
     axis: int | None = None
@@ -54,6 +57,7 @@ class Settings:
     precision: str = "auto"
     max_conditioning: int = MAX_CONDITIONING
     focus: str = "default"
+    policy: str = "auto"
 
 
 class AdvancedPanel(QWidget):
@@ -75,6 +79,12 @@ class AdvancedPanel(QWidget):
             "A window that follows the object shows small ones larger, and costs one more "
             "picture for each object",
         )  # fmt: skip
+        self._policy = _combo(
+            [("as suits the model", "auto"), *((name, name) for name in POLICY_SUMMARIES)],
+            "Which earlier frames the model attends to",
+        )
+        for index, summary in enumerate(POLICY_SUMMARIES.values(), start=1):
+            self._policy.setItemData(index, summary, Qt.ItemDataRole.ToolTipRole)
         self._device = _combo([("automatic", "auto"), ("CPU", "cpu"), ("CUDA", "cuda"),
                                ("Apple GPU", "mps")], "Where to compute")  # fmt: skip
         self._precision = _combo(
@@ -99,6 +109,7 @@ class AdvancedPanel(QWidget):
             ("Image size", self._size),
             ("Model sees", self._focus),
             ("Memory", self._prompted),
+            ("Memory policy", self._policy),
             ("Device", self._device),
             ("Precision", self._precision),
         ):
@@ -112,8 +123,8 @@ class AdvancedPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.fold)
-        for combo in (self._axis, self._level, self._size, self._focus, self._device,
-                      self._precision):  # fmt: skip
+        for combo in (self._axis, self._level, self._size, self._focus, self._policy,
+                      self._device, self._precision):  # fmt: skip
             combo.currentIndexChanged.connect(self._emit)
         self._window.value_changed.connect(self._emit)
         self._prompted.editingFinished.connect(self._emit)
@@ -130,6 +141,7 @@ class AdvancedPanel(QWidget):
             precision=self._precision.currentData(),
             max_conditioning=self._prompted.value(),
             focus=self._focus.currentData(),
+            policy=self._policy.currentData(),
         )
 
     def set_image_size(self, size: int | None) -> None:

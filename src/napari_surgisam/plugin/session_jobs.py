@@ -75,6 +75,7 @@ def open_session(
     from napari_surgisam.engine import models
     from napari_surgisam.engine.devices import choose_device
     from napari_surgisam.engine.focus import choose_focus
+    from napari_surgisam.engine.policies import choose_policy
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.tracker import Tracker
 
@@ -86,6 +87,7 @@ def open_session(
     )
     tracker = Tracker(
         network,
+        choose_policy(settings.policy, model),
         cache=cache(),
         max_conditioning=settings.max_conditioning,
         focus=choose_focus(settings.focus, model),

@@ -18,6 +18,7 @@ from napari_surgisam.engine.policies.motion import MotionAware
 from napari_surgisam.engine.policies.occlusion import OcclusionResilient
 from napari_surgisam.engine.policies.pruning import EfficientFramePruning, SplitPruning
 from napari_surgisam.engine.policies.recent import RecentFrames
+from napari_surgisam.engine.policy_names import POLICY_SUMMARIES
 from napari_surgisam.errors import ModelError
 
 _SWITCH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
@@ -44,34 +45,22 @@ class PolicySpec:
     summary: str
 
 
-# fmt: off
-POLICIES: Mapping[str, PolicySpec] = MappingProxyType({
-    "sam2": PolicySpec(
-        RecentFrames, "SAM 2", "Ravi et al., arXiv:2408.00714",
-        "prompted frames and the six just passed"),
-    "efficient-pruning": PolicySpec(
-        EfficientFramePruning, "SurgSAM-2", "Liu et al., arXiv:2408.07931",
-        "sam2 less the memories most like the latest: faster"),
-    "split-pruning": PolicySpec(
-        SplitPruning, "TSMS-SAM2", "Xu et al., arXiv:2508.05829",
-        "sam2 less the most redundant memory of each half: faster"),
-    "diverse": PolicySpec(
-        DiverseMemory, "SAM2S", "Liu et al., arXiv:2511.16618",
-        "sam2 and up to four unlike views from long ago: slower"),
-    "confident": PolicySpec(
-        ConfidentFrames, "SAM 3", "Carion et al., arXiv:2511.16719",
-        "the latest frames that the network trusted"),
-    "occlusion-resilient": PolicySpec(
-        OcclusionResilient, "after MA-SAM2", "Yin et al., arXiv:2507.09577",
-        "sure frames, and some from before an occlusion"),
-    "distractor-aware": PolicySpec(
-        DistractorAware, "DAM4SAM", "Videnovic et al., arXiv:2411.17576",
-        "frames where something like the object was told apart"),
-    "motion-aware": PolicySpec(
-        MotionAware, "SAMURAI", "Yang et al., arXiv:2411.11922",
-        "the mask that fits the object's motion, and frames that did"),
-})
-# fmt: on
+_SOURCES: Mapping[str, tuple[type[MemoryPolicy], str, str]] = MappingProxyType(
+    {
+        "sam2": (RecentFrames, "SAM 2", "Ravi et al., arXiv:2408.00714"),
+        "efficient-pruning": (EfficientFramePruning, "SurgSAM-2", "Liu et al., arXiv:2408.07931"),
+        "split-pruning": (SplitPruning, "TSMS-SAM2", "Xu et al., arXiv:2508.05829"),
+        "diverse": (DiverseMemory, "SAM2S", "Liu et al., arXiv:2511.16618"),
+        "confident": (ConfidentFrames, "SAM 3", "Carion et al., arXiv:2511.16719"),
+        "occlusion-resilient": (OcclusionResilient, "MA-SAM2", "Yin et al., arXiv:2507.09577"),
+        "distractor-aware": (DistractorAware, "DAM4SAM", "Videnovic et al., arXiv:2411.17576"),
+        "motion-aware": (MotionAware, "SAMURAI", "Yang et al., arXiv:2411.11922"),
+    }
+)
+
+POLICIES: Mapping[str, PolicySpec] = MappingProxyType(
+    {name: PolicySpec(*_SOURCES[name], summary) for name, summary in POLICY_SUMMARIES.items()}
+)
 """The memory policies by name, SAM 2's own first."""
 
 
