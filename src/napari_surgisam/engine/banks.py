@@ -8,7 +8,7 @@ from types import MappingProxyType
 from napari_surgisam.data.annotation import Annotation, Draft
 from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.prompts import AnyPrompt, MaskPrompt, ObjectId
-from napari_surgisam.engine.memory import MemoryBank, Recall
+from napari_surgisam.engine.memory import MemoryBank, ObservingPolicy, Recall
 from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.engine.plan import Direction, Steps
 from napari_surgisam.engine.recollection import Recollection, RememberedFrames
@@ -86,7 +86,8 @@ def banks_of(
 
     It holds the conditioning frames, and where the plan goes on from frames that were
     tracked before, in the same direction, what they left: several spans one after the other
-    give what one propagation gives. Frames that the plan visits again are left out.
+    give what one propagation gives. Frames that the plan visits again are left out. A policy
+    that observes is shown these frames anew; what it had kept of earlier ones is forgotten.
     """
     first = {
         (object_id, run.direction): run.frames[0]
@@ -102,7 +103,9 @@ def banks_of(
     banks = {}
     for (object_id, direction), frame in first.items():
         bank = recollection.tracker.bank(recollection.source, conditioning[object_id])
-        _fill(bank, annotation, object_id, frame, direction, recollection, outdated)
+        policy = recollection.tracker.policy
+        observer = policy if isinstance(policy, ObservingPolicy) else None
+        _fill(bank, annotation, object_id, frame, direction, recollection, outdated, observer)
         banks[object_id, direction] = bank
     return banks
 
@@ -166,8 +169,9 @@ def _fill(
     direction: Direction,
     recollection: Recollection,
     outdated: Callable[[ObjectId, int], bool] = lambda object_id, frame: False,
+    observer: ObservingPolicy | None = None,
 ) -> None:
-    """Put into a bank what a pass left on the frames just before `frame`."""
+    """Put into a bank what a pass left on the frames just before `frame`, in its order."""
     for distance in range(max(bank.slots, bank.pointer_slots), 0, -1):
         passed = frame - distance * direction
         mask = annotation.mask(object_id, passed)
@@ -179,3 +183,5 @@ def _fill(
             and not outdated(object_id, passed)
         ):
             bank.add(*recollection.memories(passed, [mask]))
+            if observer is not None:
+                bank.state = observer.observe(bank, passed, recollection.prediction(mask))
