@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_surgisam.engine.settings import EngineSettings
 from napari_surgisam.errors import DataError
 from napari_surgisam.evaluation.answers import Prompting
 from napari_surgisam.evaluation.cases import FileCase, MemoryCase
-from napari_surgisam.evaluation.engines import EngineSettings
 from napari_surgisam.evaluation.jobs import (
     CaseAdvanced,
     CaseFailed,

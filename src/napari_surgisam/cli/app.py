@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from napari_surgisam.cli import demo, evaluate, models, pretrain, propagate
+from napari_surgisam.cli import batch, demo, evaluate, infer_vos, models, pretrain, propagate
 
 app = typer.Typer(
     name="surgisam",
@@ -14,8 +14,10 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(propagate.propagate)
+app.command()(batch.batch)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
+app.command("infer-vos")(infer_vos.infer_vos)
 app.command()(pretrain.pretrain)
 app.add_typer(models.app, name="models")
 

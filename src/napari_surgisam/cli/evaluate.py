@@ -127,8 +127,8 @@ def evaluate(
     dataset = find_cases(data, labels=labels, classes=classes)
     mode = click_mode or ("center" if protocol in ("image-interactive", "correction") else "random")
 
+    from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.evaluation.cases import FileCase
-    from napari_surgisam.evaluation.engines import EngineSettings
     from napari_surgisam.evaluation.folder import REPORT, ReportFolder
     from napari_surgisam.evaluation.jobs import (
         CaseFailed,

@@ -11,10 +11,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from napari_surgisam.batch import TaskFailed, run_tasks
+from napari_surgisam.engine.settings import EngineSettings, loaded_tracker
 from napari_surgisam.errors import DataError, SurgisamError
 from napari_surgisam.evaluation.answers import EvaluationProtocol
 from napari_surgisam.evaluation.cases import Case
-from napari_surgisam.evaluation.engines import EngineSettings, loaded_tracker
 from napari_surgisam.evaluation.pictures import case_picture
 from napari_surgisam.evaluation.rows import CaseScores, Scoring
 from napari_surgisam.evaluation.scores import score_answer

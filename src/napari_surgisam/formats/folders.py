@@ -97,11 +97,11 @@ def davis_palette() -> bytes:
     return colours.tobytes()
 
 
-def write_palette_png(path: Path, labels: NDArray[Any]) -> None:
-    """Write (H, W) labels up to 255 as a PNG with DAVIS's palette."""
+def write_palette_png(path: Path, labels: NDArray[Any], palette: bytes | None = None) -> None:
+    """Write (H, W) labels up to 255 as a PNG with a palette, DAVIS's by default."""
     height, width = labels.shape
     image = Image.frombytes("P", (width, height), labels.astype(np.uint8).tobytes())
-    image.putpalette(davis_palette())
+    image.putpalette(davis_palette() if palette is None else palette)
     image.save(path, format="PNG")
 
 

@@ -1,4 +1,4 @@
-"""Which engine is evaluated: a value that any process can build its tracker from."""
+"""Which engine computes: a value that any process can build its tracker from."""
 
 from __future__ import annotations
 
