@@ -24,7 +24,9 @@ def batch(
     ] = "embedded",
     policy: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:setting=value,…]", help="Memory policy. Default: SAM 2's."),
+        typer.Option(
+            metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
+        ),
     ] = None,
     focus: Annotated[
         str, typer.Option(metavar="auto|off", help="As for `surgisam propagate`.")

@@ -64,7 +64,9 @@ def infer_vos(
     ] = False,
     policy: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:setting=value,…]", help="Memory policy. Default: SAM 2's."),
+        typer.Option(
+            metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,

@@ -25,7 +25,7 @@ class EngineSettings:
         As for `load_network`.
     image_size : int, optional
     policy : str, optional
-        A memory policy as `parse_policy` reads it; SAM 2's own by default.
+        A memory policy as `choose_policy` reads it; the model's own by default.
     focus : {"default", "auto", "off"}
         Where the network looks; see `choose_focus`.
     threads : int, optional
@@ -53,13 +53,13 @@ class EngineSettings:
 
         from napari_surgisam.engine.focus import choose_focus
         from napari_surgisam.engine.models import load_network
-        from napari_surgisam.engine.policies import RecentFrames, parse_policy
+        from napari_surgisam.engine.policies import choose_policy
         from napari_surgisam.engine.tracker import Tracker
 
         if self.threads is not None and torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         network = load_network(self.model, self.device, self.precision, self.image_size)
-        policy = RecentFrames() if self.policy is None else parse_policy(self.policy)
+        policy = choose_policy(self.policy or "auto", self.model)
         return Tracker(network, policy, focus=choose_focus(self.focus, self.model))
 
     def with_threads(self) -> EngineSettings:
@@ -84,12 +84,11 @@ class EngineSettings:
         """Raise what `tracker` would, without reading the weights."""
         from napari_surgisam.engine.focus import choose_focus
         from napari_surgisam.engine.models import check_settings
-        from napari_surgisam.engine.policies import parse_policy
+        from napari_surgisam.engine.policies import choose_policy
 
         check_settings(self.model, self.device, self.precision, self.image_size)
         choose_focus(self.focus, self.model)
-        if self.policy is not None:
-            parse_policy(self.policy)
+        choose_policy(self.policy or "auto", self.model)
 
     def model_sha256(self) -> str:
         """Return the hash of the model's file, which a report names it by."""
