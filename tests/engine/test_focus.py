@@ -7,9 +7,10 @@ import pytest
 import torch
 from fakes import FakeNetwork, MovingDiscs
 
-from napari_surgisam.data.masklets import Masklet, StoredMask, paint_labels
+from napari_surgisam.data.masklets import Masklet, paint_labels
 from napari_surgisam.data.prompts import Box, MaskPrompt, ObjectId, Point, Prompt
 from napari_surgisam.data.regions import Region
+from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.focus import Focus, choose_focus, moved_logits, within
 from napari_surgisam.engine.models import EMBEDDED
 from napari_surgisam.engine.network import Prediction, Query
@@ -185,7 +186,7 @@ def test_undo_and_redo_bring_back_masks_in_their_windows():
 
 
 def test_a_refining_click_keeps_the_window_or_widens_it_to_be_inside():
-    film = SmallDisc([(200, 203)], 5.0)
+    film = SmallDisc([(200, 203)], 10.0)
     session = session_of(film)
     click(session, film)
     session.segment(0)
@@ -199,6 +200,24 @@ def test_a_refining_click_keeps_the_window_or_widens_it_to_be_inside():
     assert wide.side > first.side
     assert wide.box.x1 > 290
     assert agreement(session, film, 0) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        pytest.param(4, Region(112, 112, 64, 64), id="small-narrows"),
+        pytest.param(12, Region(16, 16, 256, 256), id="suits-stays"),
+        pytest.param(28, Region(0, 0, 448, 448), id="large-widens"),
+    ],
+)
+def test_a_refining_click_looks_closer_where_the_shown_mask_is_small(cells, expected):
+    logits = torch.full((32, 32), -5.0)
+    low = 16 - cells // 2
+    logits[low : low + cells, low : low + cells] = 5.0
+    query = Query(
+        points=(Point(144, 144),), previous_logits=logits, region=Region(16, 16, 256, 256)
+    )
+    assert Focus().regions(query, SHAPE, LEAST) == (expected,)
 
 
 def test_a_click_where_nothing_was_shown_is_tried_at_all_scales():

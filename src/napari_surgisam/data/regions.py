@@ -22,6 +22,7 @@ ROOM = 2.0
 
 _CLICK_ROOM = 2.5  # the same over the spread of clicks, which do not reach an object's outline
 _SMALLEST, _LARGEST = 0.15, 0.7  # an object's side over its region's: beyond, the scale changes
+_SUITABLE = (0.25, 0.8)  # the same where a click corrects a mask: no memories need compare
 _MARGIN = 0.1  # of the region's side: an object that comes nearer to the border moves it
 _GROWTH, _SHRINKAGE, _SEARCH = 1.15, 0.85, 1.3  # per frame; the last, where nothing is found
 
@@ -206,6 +207,13 @@ def widened(region: Region | None, box: Box, shape: tuple[int, int]) -> Region |
         return None
     both = bounds(boxes=[region.box, box])
     return square_around(both, max(_extents(both)) + 2 * _MARGIN * region.side, shape)
+
+
+def suits(box: Box, region: Region | None, shape: tuple[int, int]) -> bool:
+    """Whether a region is neither much too large nor too small for an object and its clicks."""
+    side = max(shape) if region is None else region.side
+    low, high = _SUITABLE
+    return low * side <= max(_extents(box)) <= high * side
 
 
 def is_cut(box: Box, region: Region | None, shape: tuple[int, int]) -> bool:

@@ -26,6 +26,7 @@ from napari_surgisam.data.regions import (
     mask_bounds,
     point_within,
     square_around,
+    suits,
     trial_regions,
     widened,
 )
@@ -72,8 +73,8 @@ class Focus:
         The next one is tried unless the answer `fits`; of all answers, the `best` counts.
 
         A box or a mask tells an object's size, and so does the mask that a click refines:
-        its region stays, unless a click lies outside or the mask is cut off. Where no object
-        was shown, clicks are tried as if they were the first.
+        its region stays, unless a click lies outside, the mask is cut off, or the object is
+        small or large in it. Where no object was shown, clicks are tried as the first ones.
 
         Parameters
         ----------
@@ -91,7 +92,7 @@ class Focus:
         if query.previous_logits is not None:
             shown = _object_box(query.previous_logits, query.region, shape)
         if shown is not None:
-            return (_refined(query, shown, shape),)
+            return (_refined(query, shown, shape, least),)
         if query.box is not None:
             return (_around(bounds(query.points, [query.box]), shape, least),)
         if any(point.positive for point in query.points):
@@ -190,10 +191,13 @@ def _around(box: Box, shape: tuple[int, int], least: int) -> Region | None:
     return square_around(box, max(ROOM * (box.y1 - box.y0), ROOM * (box.x1 - box.x0), least), shape)
 
 
-def _refined(query: Query, shown: Box, shape: tuple[int, int]) -> Region | None:
+def _refined(query: Query, shown: Box, shape: tuple[int, int], least: int) -> Region | None:
     region, boxes = query.region, [shown] if query.box is None else [shown, query.box]
+    box = bounds(query.points, boxes)
+    if not suits(box, region, shape):
+        return _around(box, shape, least)
     if is_cut(shown, region, shape) or not all(inside(point, region) for point in query.points):
-        return widened(region, bounds(query.points, boxes), shape)
+        return widened(region, box, shape)
     return region
 
 
