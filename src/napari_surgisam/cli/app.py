@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from napari_surgisam.cli import batch, demo, evaluate, infer_vos, models, pretrain, propagate
+from napari_surgisam.cli import (
+    batch,
+    convert,
+    demo,
+    evaluate,
+    infer_vos,
+    models,
+    pretrain,
+    propagate,
+)
 
 app = typer.Typer(
     name="surgisam",
@@ -17,6 +26,7 @@ app.command()(propagate.propagate)
 app.command()(batch.batch)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
+app.command()(convert.convert)
 app.command("infer-vos")(infer_vos.infer_vos)
 app.command()(pretrain.pretrain)
 app.add_typer(models.app, name="models")
