@@ -26,8 +26,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from napari_surgisam.cli import app
+from napari_surgisam.cli.run import write_masks
 from napari_surgisam.engine import registry
 from napari_surgisam.engine.checkpoints import Checkpoint, write_checkpoint
+from napari_surgisam.engine.focus import Focus
 from napari_surgisam.resources import sample_data
 
 LENGTH, HEIGHT, WIDTH = 6, 40, 56
@@ -143,6 +145,22 @@ def test_labels_of_every_kind_hold_the_same_masks(propagate, work):
         assert np.array_equal(array, arrays[0])
     assert set(np.unique(arrays[0])) <= {0, 1, 7}
     assert (arrays[0] > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [((), Focus()), (("--focus", "auto"), Focus()), (("--focus", "off"), None)],
+)
+def test_the_focus_window_is_a_choice(propagate, monkeypatch, extra, expected):
+    used = []
+
+    def recording(frames, book, plan, tracker, writer, **options):
+        used.append(tracker.focus)
+        return write_masks(frames, book, plan, tracker, writer, **options)
+
+    monkeypatch.setattr("napari_surgisam.cli.run.write_masks", recording)
+    assert propagate("-q", *extra).exit_code == 0
+    assert used == [expected]
 
 
 def test_progress_goes_to_stderr_alone(propagate, work):
@@ -318,6 +336,7 @@ def click(row: str) -> dict[str, str]:
         pytest.param({"s.csv": "mine"}, ["--scores", "s.csv"], "--overwrite", id="scores-exist"),
         pytest.param({}, ["--scores", "labels.tif"], "both input and output", id="scores-is-out"),
         pytest.param({}, ["--scores", "gone/s.csv"], "does not exist", id="no-scores-folder"),
+        pytest.param({}, ["--focus", "on"], "choose auto, off, or default", id="focus"),
     ],
 )
 def test_wrong_input_is_said_in_a_sentence_and_leaves_nothing(
