@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_surgisam.data.annotation import Annotation
-from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.prompts import Box, Point, Prompt
+from napari_surgisam.data.stored_masks import StoredMask
 
 POINT, NOT_HERE = Point(3, 3), Point(4, 4, positive=False)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_surgisam.data.mask_records import pack_masks, unpack_masks
-from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.regions import Region
+from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.errors import DataError
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_surgisam.data.masklets import CHUNK, Masklet, StoredMask, paint_labels
+from napari_surgisam.data.masklets import CHUNK, Masklet, paint_labels
+from napari_surgisam.data.stored_masks import StoredMask
 
 FRAME = (480, 854)
 

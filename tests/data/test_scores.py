@@ -3,8 +3,8 @@
 import numpy as np
 
 from napari_surgisam.data.annotation import Annotation
-from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.scores import FrameScore, score_frames
+from napari_surgisam.data.stored_masks import StoredMask
 
 
 def square(size, presence=2.0, logit=5.0):

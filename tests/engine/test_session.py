@@ -7,6 +7,7 @@ import pytest
 import torch
 from fakes import FakeNetwork, MovingDiscs
 
+from napari_surgisam.data.mask_chunks import MaskShelf
 from napari_surgisam.data.prompts import Box, MaskPrompt, Point, Prompt, PromptBook
 from napari_surgisam.engine.plan import Direction, Plan, Span
 from napari_surgisam.engine.recollection import Recollection
@@ -523,3 +524,35 @@ def test_a_session_can_start_from_an_annotation(session, film):
     with pytest.raises(PromptError):
         Session(MovingDiscs(length=2), session.tracker, session.annotation)
     assert isinstance(copy.book, PromptBook)
+
+
+def test_masks_of_many_frames_leave_memory_and_undo_brings_them_back(tmp_path, monkeypatch):
+    levels = (60, 100, 140, 180, 220)
+    film = MovingDiscs(length=200, levels=levels, shape=(96, 64))
+
+    def propagated(budget):
+        session = Session(film, Tracker(FakeNetwork()))
+        session._shelf = MaskShelf(budget, tmp_path)
+        for number, level in enumerate(levels, start=1):
+            session.set_prompt(Prompt(number, 0, (Point(*film.centre(level, 0)),)))
+        list(session.propagate(Plan("forward")))
+        return session
+
+    whole, session = propagated(10**9), propagated(10**5)
+    assert session._shelf.nbytes <= 10**5 < whole._shelf.nbytes
+    on_disk = [file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()]
+    assert 0 < sum(on_disk) < 10_000 * 200 * len(levels)
+    for _ in range(2):
+        for frame in range(0, 200, 7):
+            np.testing.assert_array_equal(session.labels(frame), whole.labels(frame))
+        assert session._shelf.nbytes <= 10**5
+        assert session.undo() and session.labels(150).max() == 0
+        assert session.redo()
+    before = session.annotation
+    session.set_prompt(Prompt(2, 100, (Point(*film.centre(100, 100)),)))
+    list(session.propagate(Plan("forward"), [2]))
+    shared = [n for n, c in session.masklets[1].chunks.items() if c is before.masklets[1].chunks[n]]
+    assert len(shared) == len(before.masklets[1].chunks)
+    other = session.with_tracker(Tracker(FakeNetwork("another")))
+    np.testing.assert_array_equal(other.labels(150), session.labels(150))
+    assert list(other.scores())[-1].frame == 199

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_surgisam.data.mask_records import StepMasks
-from napari_surgisam.data.masklets import StoredMask
+from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.journal import Journal
 

@@ -11,8 +11,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.masklets import Masklet, StoredMask, paint_labels
-from napari_surgisam.data.prompts import AnyPrompt, ObjectId, Point, Prompt, PromptBook
+from napari_surgisam.data.masklets import Masklet, paint_labels
+from napari_surgisam.data.prompts import (
+    MAX_OBJECT_ID,
+    AnyPrompt,
+    ObjectId,
+    Point,
+    Prompt,
+    PromptBook,
+)
+from napari_surgisam.data.stored_masks import StoredMask
+from napari_surgisam.errors import DataError
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -166,7 +175,8 @@ class Annotation:
         masklets, stale = dict(self.masklets), dict(self.stale)
         answered = []
         for object_id, mask in masks.items():
-            masklet = masklets.get(object_id) or Masklet(object_id)
+            masklet = masklets.get(object_id)
+            masklet = Masklet(object_id) if masklet is None else masklet
             masklets[object_id] = masklet.with_mask(frame, mask)
             if mask.conditioning:
                 answered.append((object_id, frame))
@@ -192,13 +202,7 @@ class Annotation:
 
     def for_another_network(self) -> Annotation:
         """Return a copy whose masks are all stale and that no network will build on."""
-        masklets = {}
-        for object_id, masklet in self.masklets.items():
-            chunks = {
-                number: {f: replace(m, pointer=m.pointer[:0]) for f, m in chunk.items()}
-                for number, chunk in masklet.chunks.items()
-            }
-            masklets[object_id] = Masklet(object_id, chunks)
+        masklets = {k: masklet.without_pointers() for k, masklet in self.masklets.items()}
         return replace(
             self,
             masklets=MappingProxyType(masklets),
@@ -267,3 +271,17 @@ def _cut(parts: tuple[range, ...], frame: int) -> tuple[range, ...]:
         )
     ]
     return tuple(piece for piece in pieces if piece)
+
+
+def check_painted(frame: int, labels: NDArray[np.integer], shape: tuple[int, int]) -> None:
+    """Raise a `DataError` unless labels can stand for a frame of (H, W) pixels."""
+    if labels.shape != shape:
+        raise DataError(
+            f"The labels painted on frame {frame} have shape {labels.shape}, but the frames "
+            f"have {shape}: give them on the image's own grid."
+        )
+    if labels.size and not 0 <= labels.min() <= labels.max() <= MAX_OBJECT_ID:
+        raise DataError(
+            f"The labels painted on frame {frame} run from {labels.min()} to "
+            f"{labels.max()}: only 0 to {MAX_OBJECT_ID} can be stored."
+        )

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.data.regions import Region
+from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.errors import DataError
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 
 from napari_surgisam.data.annotation import Annotation, Draft
-from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.prompts import AnyPrompt, MaskPrompt, ObjectId
+from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.memory import MemoryBank, ObservingPolicy, Recall
 from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.engine.plan import Direction, Steps

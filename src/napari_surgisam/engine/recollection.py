@@ -9,14 +9,14 @@ import torch
 
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.mask_records import StepMasks
-from napari_surgisam.data.masklets import StoredMask
 from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.bounded import BoundedStore
 from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import Prediction
 from napari_surgisam.engine.tracker import Tracker
 
-DEFAULT_BUDGET = 1 << 29
+DEFAULT_BUDGET = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, eq=False)

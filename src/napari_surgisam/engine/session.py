@@ -9,12 +9,12 @@ from threading import RLock
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.annotation import Annotation, check_painted
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.history import History
-from napari_surgisam.data.masklets import Masklet, StoredMask
+from napari_surgisam.data.mask_chunks import MaskShelf
+from napari_surgisam.data.masklets import Masklet
 from napari_surgisam.data.prompts import (
-    MAX_OBJECT_ID,
     AnyPrompt,
     ObjectId,
     Point,
@@ -23,13 +23,13 @@ from napari_surgisam.data.prompts import (
     check_prompt,
 )
 from napari_surgisam.data.scores import FrameScore, score_frames
+from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.banks import answer_prompts, banks_of, sources_of
 from napari_surgisam.engine.network import FrameEmbedding, Prediction
 from napari_surgisam.engine.plan import Plan, Span, Steps, plan_propagation
 from napari_surgisam.engine.recollection import Recollection
 from napari_surgisam.engine.resuming import Interrupted
 from napari_surgisam.engine.tracker import FrameSegmented, Tracker
-from napari_surgisam.errors import DataError
 
 Propagation = Generator[FrameSegmented, None, None]
 
@@ -70,6 +70,8 @@ class Session:
             self._check(prompt)
         self._history = History(annotation)
         self._recollection = Recollection(frames, tracker)
+        self._shelf = MaskShelf()
+        self._shelf.keep(c for m in annotation.masklets.values() for c in m.chunks.values())
         self._lock = RLock()
         self._run: _Run | None = None
 
@@ -175,16 +177,7 @@ class Session:
         DataError
             If shape or values do not fit.
         """
-        if labels.shape != self.frames.shape:
-            raise DataError(
-                f"The labels painted on frame {frame} have shape {labels.shape}, but the frames "
-                f"have {self.frames.shape}: give them on the image's own grid."
-            )
-        if labels.size and not 0 <= labels.min() <= labels.max() <= MAX_OBJECT_ID:
-            raise DataError(
-                f"The labels painted on frame {frame} run from {labels.min()} to "
-                f"{labels.max()}: only 0 to {MAX_OBJECT_ID} can be stored."
-            )
+        check_painted(frame, labels, self.frames.shape)
         self._edit(lambda annotation: annotation.with_paint(frame, labels.astype(np.uint16)))
 
     def unpaint(self, frame: int) -> None:
@@ -250,7 +243,7 @@ class Session:
                 for k, mask in masks.items()
                 if book.get(k, frame) is annotation.book.get(k, frame)
             }
-            self._history.amend(self.annotation.with_masks(frame, current))
+            self._history.amend(self._with_masks(frame, current))
         return answers
 
     def propagate(
@@ -333,10 +326,15 @@ class Session:
             if self._run is not run:
                 return False
             if masks:
-                annotation = self.annotation.with_masks(frame, masks)
+                annotation = self._with_masks(frame, masks)
                 (self._history.amend if run.begun else self._history.edit)(annotation)
                 run.begun = True
             return True
+
+    def _with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
+        annotation = self.annotation.with_masks(frame, masks)
+        self._shelf.keep(annotation.masklets[k].chunk(frame) for k in masks)
+        return annotation
 
     def _edit(self, change: Callable[[Annotation], Annotation]) -> None:
         with self._lock:

@@ -22,6 +22,7 @@ class PaintLedger:
         self.painted: dict[int, Ids] = {}
         """Painted frames, and the labels that the person touched on each."""
         self._written: dict[int, tuple[int, Ids]] = {}
+        self._known: dict[Ids, Ids] = {}  # each set once: frames are many, sets of labels few
 
     def merge(self, frame: int, labels: NDArray[Any], current: NDArray[Any]) -> NDArray[Any]:
         """Return what to write on a frame, and remember that it was written.
@@ -49,7 +50,7 @@ class PaintLedger:
             merged[np.isin(merged, person)] = 0
             kept = np.isin(current, person)
             merged[kept] = current[kept]
-        self._written[frame] = (_checksum(merged), _ids(merged))
+        self._note(frame, merged)
         return merged
 
     def notice(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> Ids:
@@ -68,7 +69,11 @@ class PaintLedger:
     def release(self, frame: int, current: NDArray[Any]) -> None:
         """Let the model write on a painted frame again, the person having agreed."""
         self.painted.pop(frame, None)
-        self._written[frame] = (_checksum(current), _ids(current))
+        self._note(frame, current)
+
+    def _note(self, frame: int, labels: NDArray[Any]) -> None:
+        ids = _ids(labels)
+        self._written[frame] = (_checksum(labels), self._known.setdefault(ids, ids))
 
 
 def _checksum(labels: NDArray[Any]) -> int:

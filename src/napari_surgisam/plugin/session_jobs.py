@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.data.mask_chunks import NO_MASKS
 from napari_surgisam.data.prompts import ObjectId, Prompt
+from napari_surgisam.data.stored_masks import same_mask
 from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.layer_reading import Key
 
@@ -138,8 +140,12 @@ def changed_frames(before: Annotation, after: Annotation) -> list[int]:
         old, new = before.masklets.get(object_id), after.masklets.get(object_id)
         if old is new:
             continue
-        frames = {*(old or ()), *(new or ())}
-        changed.update(f for f in frames if (old and old.get(f)) is not (new and new.get(f)))
+        first, last = ({} if masklet is None else masklet.chunks for masklet in (old, new))
+        for number in {*first, *last}:
+            one, other = first.get(number, NO_MASKS), last.get(number, NO_MASKS)
+            if one is not other:
+                frames = {*one, *other}
+                changed.update(f for f in frames if not same_mask(one.get(f), other.get(f)))
     return sorted(changed)
 
 
