@@ -83,6 +83,8 @@ class EvaluationProtocol(Protocol):
     name: ClassVar[str]
     per_picture: ClassVar[bool]
     """Whether each frame stands for itself, without memory."""
+    solid: ClassVar[bool | None]
+    """Whether an object is scored as one body in space; None: as the source is."""
 
     def run(self, case: OpenCase, tracker: Tracker, seed: int) -> Running:
         """Segment a case; returns the `Answer`."""

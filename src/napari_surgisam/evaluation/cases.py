@@ -117,10 +117,14 @@ class OpenCase:
             )
 
     @property
+    def is_whole(self) -> bool:
+        """Whether there are several frames and all of them are labelled."""
+        return len(self.truth.frames) == len(self.frames) > 1
+
+    @property
     def is_volume(self) -> bool:
         """Whether the frames are slices of a body, labelled throughout."""
-        whole = len(self.truth.frames) == len(self.frames)
-        return not self.frames.temporal and len(self.frames) > 1 and whole
+        return self.is_whole and not self.frames.temporal
 
 
 class Case(Protocol):

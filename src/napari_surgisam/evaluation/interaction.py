@@ -51,6 +51,7 @@ class InteractiveProtocol:
 
     name: ClassVar[str] = "image-interactive"
     per_picture: ClassVar[bool] = True
+    solid: ClassVar[bool | None] = False
 
     prompting: Prompting = field(default_factory=lambda: Prompting(mode="center"))
     max_clicks: int = 20
@@ -106,6 +107,7 @@ class CorrectionProtocol:
 
     name: ClassVar[str] = "correction"
     per_picture: ClassVar[bool] = False
+    solid: ClassVar[bool | None] = None
 
     prompting: Prompting = field(default_factory=Prompting)
     rounds: int = 3

@@ -42,6 +42,7 @@ class ImageProtocol:
 
     name: ClassVar[str] = "image"
     per_picture: ClassVar[bool] = True
+    solid: ClassVar[bool | None] = False
 
     prompting: Prompting = field(default_factory=Prompting)
     max_frames: int | None = None
@@ -75,6 +76,7 @@ class VolumeProtocol:
 
     name: ClassVar[str] = "volume"
     per_picture: ClassVar[bool] = False
+    solid: ClassVar[bool | None] = True
 
     prompting: Prompting = field(default_factory=Prompting)
 
@@ -102,6 +104,7 @@ class VideoProtocol:
 
     name: ClassVar[str] = "video"
     per_picture: ClassVar[bool] = False
+    solid: ClassVar[bool | None] = False
 
     prompting: Prompting = field(default_factory=Prompting)
     prompted_frames: int = 1
@@ -125,6 +128,7 @@ class SemanticProtocol:
 
     name: ClassVar[str] = "video-semantic"
     per_picture: ClassVar[bool] = False
+    solid: ClassVar[bool | None] = False
 
     prompting: Prompting = field(default_factory=Prompting)
 

@@ -51,7 +51,9 @@ def score_answer(
     DataError
         If NSD is asked for in mm and the image has no spacing.
     """
-    solid = case.is_volume and not protocol.per_picture
+    solid = case.is_whole and (
+        not case.frames.temporal if protocol.solid is None else protocol.solid
+    )
     scores = score_labels(
         case,
         answer.labels,

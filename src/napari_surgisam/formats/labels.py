@@ -33,6 +33,7 @@ from napari_surgisam.formats.label_files import (
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SLAB_BYTES = 2**26
+_PICTURES = (".png", ".bmp")
 
 
 def create_labels(
@@ -313,7 +314,7 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     path = Path(path)
     if not path.exists():
         raise DataError(f"The labels {path} do not exist. Check the spelling.")
-    ending = label_ending(path)
+    ending = "" if path.suffix.lower() in _PICTURES else label_ending(path)
     labels: Any
     try:
         if ending in (".tif", ".tiff"):
