@@ -25,3 +25,16 @@ def test_a_key_is_replaced_and_what_is_too_large_is_not_kept():
     store.keep("b", 1, 1)
     store.clear()
     assert (len(store), store.nbytes) == (0, 0)
+
+
+def test_the_latest_are_kept_whatever_they_take():
+    store = BoundedStore(budget=10, least=2)
+    for key in "abc":
+        store.keep(key, key, 20)
+    assert [k for k in "abc" if k in store] == ["b", "c"]
+    assert store.nbytes == 40
+    for key in "de":
+        store.keep(key, key, 1)
+    assert [k for k in "bcde" if k in store] == ["d", "e"]
+    store.keep("f", "f", 1)
+    assert (len(store), store.nbytes) == (3, 3)

@@ -10,7 +10,7 @@ from napari_surgisam.errors import DataError
 if TYPE_CHECKING:
     from napari_surgisam.engine.embeddings import EmbeddingCache
 
-ONE_PASS_BYTES = 64 * 10**6
+ONE_PASS_BYTES = 48 * 10**6
 """Memory for embeddings where every frame is visited about once."""
 
 

@@ -112,7 +112,7 @@ def propagate(
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     cache_memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Memory for embeddings of frames. Default: 64MB."),
+        typer.Option(metavar="SIZE", help="Memory for embeddings of frames. Default: 48MB."),
     ] = None,
     cache_disk: Annotated[
         str | None,

@@ -18,10 +18,12 @@ class BoundedStore(Generic[K, V]):
     ----------
     budget : int
         Bytes that the kept values may take together; a value larger than that is not kept.
+    least : int
+        Values that are kept whatever they take, the latest ones.
     """
 
-    def __init__(self, budget: int) -> None:
-        self.budget = budget
+    def __init__(self, budget: int, least: int = 0) -> None:
+        self.budget, self.least = budget, least
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._nbytes = 0
         self._lock = Lock()
@@ -50,11 +52,11 @@ class BoundedStore(Generic[K, V]):
         with self._lock:
             if key in self._kept:
                 self._nbytes -= self._kept.pop(key)[1]
-            if nbytes > self.budget:
+            if nbytes > self.budget and not self.least:
                 return
             self._kept[key] = (value, nbytes)
             self._nbytes += nbytes
-            while self._nbytes > self.budget:
+            while self._nbytes > self.budget and len(self._kept) > self.least:
                 self._nbytes -= self._kept.popitem(last=False)[1][1]
 
     def clear(self) -> None:

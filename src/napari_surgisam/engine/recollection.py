@@ -16,7 +16,9 @@ from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import Prediction
 from napari_surgisam.engine.tracker import Tracker
 
-DEFAULT_BUDGET = 1 << 26
+DEFAULT_BUDGET = 1 << 24
+LEAST = 128
+"""Masks that stay exact whatever they take: SAM 2's reach of 15 frames, for 8 objects."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,13 +47,14 @@ class Recollection:
     source : FrameSource
     tracker : Tracker
     budget : int
-        Bytes that exact predictions and memories may take together.
+        Bytes that exact predictions and memories may take together, 0 for none; else the `LEAST`
+        latest are kept anyway.
     """
 
     def __init__(self, source: FrameSource, tracker: Tracker, budget: int = DEFAULT_BUDGET) -> None:
         self.source = source
         self.tracker = tracker
-        self._exact: BoundedStore[StoredMask, _Exact] = BoundedStore(budget)
+        self._exact: BoundedStore[StoredMask, _Exact] = BoundedStore(budget, LEAST if budget else 0)
 
     def store(
         self, prediction: Prediction, direction: int, memory: Memory | None = None
