@@ -131,6 +131,12 @@ def test_doubtful_and_absent_frames_give_way_to_older_ones_but_the_adjacent_one_
     assert list(selection.pointers.values()) == list(range(51, 36, -1))  # SAM 2's
 
 
+def test_absent_frames_are_not_remembered_even_before_motion_counts():
+    script = [(f, answer(at(20), presence=-1.0 if f in (8, 9) else 5.0)) for f in range(1, 13)]
+    selection = selections(MotionAware(), bank_of([0]), script)[12]
+    assert selection.recent == {1: 11, 2: 10, 3: 7, 4: 6, 5: 5, 6: 4}
+
+
 def test_a_frame_that_left_its_track_is_not_remembered():
     script = [*((f, answer(at(20))) for f in range(1, 20)), (20, answer(at(50))),
               *((f, answer(at(50))) for f in (21, 22))]  # fmt: skip
