@@ -20,6 +20,8 @@ ARGUMENTS, CASES = "arguments.json", "cases"
 SCORES, FRAMES, CURVES = "scores.csv", "frames.csv", "curves.csv"
 SUMMARY, REPORT = "summary.json", "report.html"
 
+_KEYS = ("case", "object", "class")
+
 Arguments = Mapping[str, Any]
 
 
@@ -104,23 +106,11 @@ class ReportFolder:
         rows = [row for result in results for row in result.scores.rows]
         frames = [row for result in results for row in result.scores.frames]
         curve = [row for result in results for row in result.scores.curve]
-        keys = ("case", "object", "class")
-        names = list(dict.fromkeys(n for row in rows for n in row.figures))
-        write_table(
-            self.path / SCORES,
-            (*keys, *names),
-            ((*_keys(row), *_values(row.figures, names)) for row in rows),
-        )
-        names = list(dict.fromkeys(n for row in frames for n in row.figures))
-        write_table(
-            self.path / FRAMES,
-            (*keys, "frame", *names),
-            ((*_keys(row), row.frame, *_values(row.figures, names)) for row in frames),
-        )
+        write_score_tables(self.path / SCORES, self.path / FRAMES, rows, frames)
         if curve:
             write_table(
                 self.path / CURVES,
-                (*keys, "frame", "step", "iou"),
+                (*_KEYS, "frame", "step", "iou"),
                 (
                     (*_keys(row), "" if row.frame < 0 else row.frame, row.step, repr(row.iou))
                     for row in curve
@@ -197,6 +187,28 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
         raise DataError(f"{path} cannot be written: {error}.") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_score_tables(
+    scores: Path, frames: Path, rows: Sequence[ScoreRow], frame_rows: Sequence[FrameRow]
+) -> None:
+    """Write the figures of objects, classes and cases, and those of frames, as CSV.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be written.
+    """
+    names = list(dict.fromkeys(n for row in rows for n in row.figures))
+    write_table(
+        scores, (*_KEYS, *names), ((*_keys(row), *_values(row.figures, names)) for row in rows)
+    )
+    names = list(dict.fromkeys(n for row in frame_rows for n in row.figures))
+    write_table(
+        frames,
+        (*_KEYS, "frame", *names),
+        ((*_keys(row), row.frame, *_values(row.figures, names)) for row in frame_rows),
+    )
 
 
 def _keys(row: ScoreRow | FrameRow | CurveRow) -> tuple[str, str, str]:

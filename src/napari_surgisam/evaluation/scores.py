@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.errors import DataError
 from napari_surgisam.evaluation.answers import Answer, EvaluationProtocol
 from napari_surgisam.evaluation.cases import Labels, OpenCase, Truth
 from napari_surgisam.evaluation.class_scores import semantic_rows
@@ -98,7 +99,28 @@ def score_labels(
     prompted: Mapping[ObjectId, tuple[int, ...]] | None = None,
     only_seen: bool = False,
 ) -> CaseScores:
-    """Compare labels with the truth, object by object.
+    """Compare labels with the truth, object by object; see `scored_objects`."""
+    found = list(
+        scored_objects(
+            case, labels, truth, scoring, solid=solid, prompted=prompted, only_seen=only_seen
+        )
+    )
+    return CaseScores(
+        tuple(row for row, _ in found), tuple(row for _, rows in found for row in rows)
+    )
+
+
+def scored_objects(
+    case: OpenCase,
+    labels: Labels,
+    truth: Truth,
+    scoring: Scoring,
+    *,
+    solid: bool,
+    prompted: Mapping[ObjectId, tuple[int, ...]] | None = None,
+    only_seen: bool = False,
+) -> Iterator[tuple[ScoreRow, list[FrameRow]]]:
+    """Compare labels with the truth, one object after the other.
 
     Parameters
     ----------
@@ -116,13 +138,23 @@ def score_labels(
     only_seen : bool
         Whether frames count only where the object truly is.
 
-    Returns
-    -------
-    CaseScores
+    Yields
+    ------
+    ScoreRow, list of FrameRow
+
+    Raises
+    ------
+    DataError
+        If the shapes differ, the labels are no whole numbers, or NSD is asked for in mm and
+        the image has no spacing.
     """
+    if labels.dtype.kind not in "bui" or labels.shape != truth.labels.shape:
+        raise DataError(
+            f"The prediction holds {labels.dtype} of the shape {labels.shape}, the reference "
+            f"{truth.labels.dtype} of {truth.labels.shape}: both must be labels on one grid."
+        )
     spacing = scoring.spacing(case)
-    rows, frame_rows = [], []
-    for object_id in sorted({*truth.object_ids, *map(int, np.unique(labels)), 0} - {0}):
+    for object_id in objects_of(labels, truth):
         name = case.classes.name(case.name, object_id)
         own = (prompted or {}).get(ObjectId(object_id), ())
         ours, theirs = np.equal(labels, object_id), np.equal(truth.labels, object_id)
@@ -133,15 +165,18 @@ def score_labels(
             figures = _frame_figures(ours[k], theirs[k], spacing, scoring, solid=solid)
             figures["prompted"] = float(frame in own)
             found.append(FrameRow(case.name, object_id, name, frame, figures))
-        frame_rows += found
         figures = {"frames": float(len(found)), "prompted_frames": float(len(own))}
         if solid:
             figures |= _solid_figures(ours, theirs, spacing, scoring)
         else:
             figures |= _means(found)
             figures |= _j_and_f(found, whole=only_seen)
-        rows.append(ScoreRow(case.name, object_id, name, figures))
-    return CaseScores(tuple(rows), tuple(frame_rows))
+        yield ScoreRow(case.name, object_id, name, figures), found
+
+
+def objects_of(labels: Labels, truth: Truth) -> list[int]:
+    """Return the objects that are true or predicted, ascending."""
+    return sorted({*truth.object_ids, *(int(k) for k in np.unique(labels))} - {0})
 
 
 def _frame_figures(

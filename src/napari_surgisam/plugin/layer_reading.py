@@ -124,7 +124,7 @@ def layer_frames(image: Image, grid: FrameGrid, window: WindowChoice = "shown") 
         at=grid.fixed,
         rgb=image.rgb,
         window=chosen,
-        spacing=_millimetres(image, grid),
+        spacing=millimetres(image, grid),
         time_axis=times[0] if times else None,
         identity=str(image.source.path or ""),
         name=f"layer {image.name}",
@@ -269,7 +269,7 @@ def unit_factors(source: Any, target: Any) -> NDArray[np.float64]:
     )
 
 
-def _millimetres(image: Image, grid: FrameGrid) -> list[float | None]:
+def millimetres(image: Image, grid: FrameGrid) -> list[float | None]:
     """Return the size of a voxel in mm along each axis, None where it is no length."""
     return [
         float((abs(step) * factor * unit).to("mm").magnitude)
