@@ -38,11 +38,18 @@ def test_an_absent_object_trains_presence_alone():
     assert presence.grad.item() > 0.3
 
 
+def test_an_absent_object_counts_for_more_than_one_that_is_there():
+    nothing, logits = torch.zeros(1, 16, 16), torch.zeros(1, 1, 16, 16)
+    once, ten = (float(_loss(logits, nothing, presence=3.0, absent=n)) for n in (1.0, 10.0))
+    assert ten == pytest.approx(10 * once)
+
+
 def test_predicted_iou_is_pulled_to_the_true_one():
     target = _square()
     logits = (target * 2 - 1)[:, None] * 20
-    assert float(_loss(logits, target, iou=0.5)) - float(_loss(logits, target)) == pytest.approx(
-        0.25, abs=1e-3
+    right = float(_loss(logits, target))
+    assert float(_loss(logits, target, iou=0.5)) - right == pytest.approx(
+        LossWeights().iou * 0.25, abs=1e-3
     )
 
 

@@ -191,7 +191,7 @@ class CompactSam(SAM2Base):
         self.obj_ptr_tpos_proj = nn.Linear(width, self.mem_dim)
         # an object is there until training shows that it can be absent: SAM 2 zeroes the
         # masks and pointers of absent ones, which would leave nothing to learn from
-        nn.init.constant_(self.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 4.0)
+        nn.init.constant_(self.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 2.0)
 
 
 def load_compact(

@@ -16,6 +16,9 @@ class LossWeights:
     Parameters
     ----------
     entropy, dice, iou, presence : float
+    absent : float
+        How much more an absent object counts for presence than one that is there: absence is
+        rare, and a volume is mostly where an object is not.
     others : float
         Share of the mask loss that the candidates which are not the best receive. SAM gives
         them none; a little keeps them alive from random weights.
@@ -25,6 +28,7 @@ class LossWeights:
     dice: float = 1.0
     iou: float = 2.0
     presence: float = 0.5
+    absent: float = 6.0
     others: float = 0.1
 
 
@@ -66,7 +70,9 @@ def masklet_loss(
     mask_loss = chosen + weights.others * (mask_loss.mean(dim=1) - chosen)
     iou_loss = (ious - binary_iou(logits.detach(), wanted)).square().mean(dim=1)
     share = present / present.sum().clamp(min=1)
-    presence_loss = F.binary_cross_entropy_with_logits(presence, present)
+    presence_loss = F.binary_cross_entropy_with_logits(
+        presence, present, weight=torch.where(present > 0, 1.0, weights.absent)
+    )
     return (share * (mask_loss + weights.iou * iou_loss)).sum() + weights.presence * presence_loss
 
 

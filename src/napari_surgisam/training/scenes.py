@@ -59,7 +59,7 @@ class _Scene:
         self.draws, self.pool = draws, pool
         self.frames, self.size, self.layers = frames, size, layers
         self.difficulty = difficulty
-        self.look = draws.choose([0.32, 0.2, 0.26, 0.08, 0.14], draws.batch)
+        self.look = draws.choose([0.3, 0.19, 0.32, 0.07, 0.12], draws.batch)
         self.time = self._times()
 
     def paint(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -174,8 +174,8 @@ class _Scene:
         angle = draws.uniform(0, 2 * pi)[:, None] + draws.normal(batch, 1) * 0.5 * t
         growth = (draws.normal(batch, 1) * 0.4 * t).exp()
         # what a section shows of a body that ends above and below
-        ends = (section & draws.chance(0.7)) | draws.chance(0.08)
-        middle, reach = draws.normal(batch, 1) * 0.2, draws.log_uniform(0.25, 2.0, batch, 1)
+        ends = (section & draws.chance(0.8)) | draws.chance(0.08)
+        middle, reach = draws.normal(batch, 1) * 0.2, draws.log_uniform(0.2, 1.5, batch, 1)
         profile = (1 - ((t - middle) / reach).square()).clamp(min=0).sqrt()
         profile = torch.where(ends[:, None], profile, 1.0)
         shown = size[:, None] * growth * profile.clamp(min=0.02)
