@@ -342,6 +342,17 @@ def test_convert_prints_where(tmp_path):
     assert (tmp_path / "vos" / "classes.csv").exists()
 
 
+def test_some_of_the_cases_can_be_chosen(surgisam, dataset, tmp_path):
+    arguments = ("evaluate", dataset, "--protocol", "image", "-q", "--out")
+    globs = ("--cases", "film0", "--cases", "*2")
+    assert surgisam(*arguments, tmp_path / "a", *globs).exit_code == 0
+    rows = rows_of(tmp_path / "a" / "scores.csv")
+    assert {row["case"] for row in rows} == {"film0", "film2"}
+    refused = surgisam(*arguments, tmp_path / "b", "--cases", "movie*")
+    assert refused.exit_code == 2
+    assert "the first are film0, film1" in refused.stderr
+
+
 def test_labels_that_are_floats_fail_their_case(surgisam, dataset, tmp_path):
     labels = tifffile.imread(dataset / "labels" / "film0.tif") * 1.5
     tifffile.imwrite(dataset / "labels" / "film0.tif", labels.astype(np.float32))

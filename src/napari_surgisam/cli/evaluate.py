@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -41,6 +42,10 @@ def evaluate(
             help="CSV with the columns label, class, and perhaps case. Default: "
             "classes.csv in the folder."
         ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--cases", metavar="GLOB", help="Only cases of such names. Repeatable."),
     ] = None,
     model: Annotated[
         str, typer.Option(help="Name (see `surgisam models`) or model file.")
@@ -127,6 +132,10 @@ def evaluate(
 
     scoring = Scoring(*distance, empty)
     dataset = find_cases(data, labels=labels, classes=classes)
+    chosen = [c for c in dataset.cases if any(fnmatch(c.name, glob) for glob in only or ["*"])]
+    if not chosen:
+        names = ", ".join(case.name for case in dataset.cases[:8])
+        raise DataError(f"No case of {data} has such a name; the first are {names}.")
     mode = click_mode or ("center" if protocol in ("image-interactive", "correction") else "random")
 
     from napari_surgisam.engine.settings import EngineSettings
@@ -154,6 +163,7 @@ def evaluate(
     settings = settings.with_threads()
     arguments: dict[str, Any] = {
         "data": data.resolve().name,
+        "cases": only,
         "protocol": protocol,
         "model": model,
         "model_sha256": settings.model_sha256(),
@@ -180,7 +190,7 @@ def evaluate(
     }
     folder = ReportFolder(out)
     known = folder.begin(arguments, overwrite=overwrite)
-    cases = [FileCase(files, dataset.classes, shown, channel) for files in dataset.cases]
+    cases = [FileCase(files, dataset.classes, shown, channel) for files in chosen]
     left = [case for case in cases if case.name not in known]
     if not quiet:
         done = f", {len(cases) - len(left)} of them done before" if len(left) < len(cases) else ""

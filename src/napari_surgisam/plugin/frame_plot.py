@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from napari_surgisam.evaluation.rows import FrameRow
@@ -31,6 +31,8 @@ class FramePlot(QWidget):
         self._figure = QComboBox()
         self._plot = pg.PlotWidget(background=None)
         self._plot.setMinimumHeight(_HEIGHT)
+        # its own hint would make the dock as wide as the canvas
+        self._plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         self._plot.setMouseEnabled(x=True, y=False)
         self._plot.setYRange(0, 1, padding=0.04)
         self._plot.showGrid(y=True, alpha=0.25)

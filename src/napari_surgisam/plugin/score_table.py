@@ -65,7 +65,6 @@ class ScoreTable(QWidget):
                 self._fill(len(rows), MEAN, "", [mean(column) for column in columns])
             header = self._table.horizontalHeader()
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            header.setStretchLastSection(True)
 
     def text(self, row: int, column: int) -> str:
         """Return what a cell shows."""
