@@ -87,8 +87,13 @@ class Recall:
 
     @property
     def signature(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Slots and distances: objects with equal signatures run as one batch."""
+        """Slots of the memories and distances of the pointers, whatever the frames."""
         return tuple(s for s, _ in self.spatial), tuple(d for d, _ in self.pointers)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many memories and pointers: objects with as many run as one batch."""
+        return len(self.spatial), len(self.pointers)
 
 
 class MemoryPolicy(Protocol):

@@ -38,14 +38,14 @@ class MemoryReader:
         self._positions: tuple[Tensor, Tensor] | None = None
 
     def attend(self, features: Tensor, recalls: Sequence[Recall], clip_length: int) -> Tensor:
-        """Condition features on memories at equal slots and distances.
+        """Condition features on memories, each object's at slots and distances of its own.
 
         Parameters
         ----------
         features : (K, C, h, w) Tensor
             One frame's features for each of K objects.
         recalls : sequence of Recall
-            One per object, all of one signature.
+            One per object, all with as many memories and as many pointers.
         clip_length : int
             Frames in the source; pointer distances are scaled by it where it is short.
 
@@ -54,22 +54,24 @@ class MemoryReader:
         (K, C, h, w) Tensor
         """
         model = self.model
-        slots, distances = recalls[0].signature
+        memories, pointer_count = recalls[0].counts
+        slots, distances = zip(*(recall.signature for recall in recalls), strict=True)
         image_position, memory_position = self._position_encodings(features)
         tokens: list[Tensor] = []
         positions: list[Tensor] = []
-        for i, slot in enumerate(slots):
+        for i in range(memories):
             maps = torch.cat([recall.spatial[i][1].tokens for recall in recalls])
             tokens.append(maps.to(features.device).flatten(2).permute(2, 0, 1))
             # the last temporal row is the conditioning frames', the first the latest frame's
-            row = model.maskmem_tpos_enc[slot - 1 if slot else model.num_maskmem - 1]
-            positions.append((memory_position + row).expand(-1, len(recalls), -1))
+            rows = [own[i] - 1 if own[i] else model.num_maskmem - 1 for own in slots]
+            times = model.maskmem_tpos_enc[rows, 0, 0]
+            positions.append(memory_position + times)
         pointer_tokens = 0
-        if distances:
+        if pointer_count:
             # (P, K, C): by distance, then object
             columns = [
                 torch.stack([recall.pointers[i][1].pointer for recall in recalls])
-                for i in range(len(distances))
+                for i in range(pointer_count)
             ]
             pointers, encoding = self._pointer_tokens(
                 torch.stack(columns).to(features.device), distances, clip_length
@@ -87,18 +89,20 @@ class MemoryReader:
         return attended.permute(1, 2, 0).view(features.shape)
 
     def _pointer_tokens(
-        self, pointers: Tensor, distances: Sequence[int], clip_length: int
+        self, pointers: Tensor, distances: Sequence[Sequence[int]], clip_length: int
     ) -> tuple[Tensor, Tensor]:
-        """Split (P, K, C) pointers into tokens of the memory's width, with time encodings."""
+        """Split (P, K, C) pointers into tokens of the memory's width, with time encodings.
+
+        The distances are by object, then pointer.
+        """
         model = self.model
         count, objects, channels = pointers.shape
         width = model.mem_dim
         if model.add_tpos_enc_to_obj_ptrs:
             scale = min(clip_length, model.max_obj_ptrs_in_encoder) - 1
             dim = channels if model.proj_tpos_enc_in_obj_ptrs else width
-            time = torch.tensor(distances, device=pointers.device) / max(scale, 1)
+            time = torch.tensor(distances, device=pointers.device).T / max(scale, 1)
             encoding = model.obj_ptr_tpos_proj(get_1d_sine_pe(time, dim=dim))
-            encoding = encoding[:, None].expand(-1, objects, -1)
         else:
             encoding = pointers.new_zeros(count, objects, width)
         if width < channels:

@@ -145,7 +145,7 @@ class Sam2Network:
         """Return what queries must share to run as one batch."""
         if query.mask is not None:
             return ("mask", query.mask.shape)
-        recall = query.recall.signature if query.recall else None
+        recall = query.recall.counts if query.recall else None
         labels = len(query.points) + 2 * (query.box is not None)
         return (recall, min(query.clip_length, 16), labels, query.previous_logits is None)
 
