@@ -123,6 +123,17 @@ def test_an_evaluation_goes_on_where_it_was(surgisam, dataset, tmp_path, monkeyp
         assert (out / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_a_cluster_writes_the_same_tables(surgisam, dataset, tmp_path):
+    pytest.importorskip("distributed", reason="pip install 'napari-surgisam[cluster]'")
+    arguments = ("evaluate", dataset, "--protocol", "video", "-q", "--out")
+    surgisam(*arguments, tmp_path / "here")
+    done = surgisam(*arguments, tmp_path / "there", "--scheduler", "local:2")
+    assert done.exit_code == 1
+    assert "1 of 4 cases were not evaluated" in done.stderr
+    for name in ("scores.csv", "frames.csv", "arguments.json"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
 def test_other_arguments_do_not_mix_with_what_is_there(surgisam, dataset, tmp_path):
     out = tmp_path / "report"
     arguments = ("evaluate", dataset, "--protocol", "image", "-q", "--out", out)

@@ -23,7 +23,8 @@ from napari_surgisam.evaluation.rows import (
     mean,
 )
 from napari_surgisam.metrics.instances import InstanceCounts, match_instances
-from napari_surgisam.metrics.masks import dsc, iou, union_window
+from napari_surgisam.metrics.masks import dsc, iou
+from napari_surgisam.metrics.pairs import union_window
 from napari_surgisam.metrics.surfaces import surface_distances
 from napari_surgisam.metrics.video import contour_accuracy
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from napari_surgisam.errors import DataError
-from napari_surgisam.metrics.masks import check_masks, iou, union_window
+from napari_surgisam.metrics.masks import iou
+from napari_surgisam.metrics.pairs import check_masks, union_window
 
 
 def region_similarity(

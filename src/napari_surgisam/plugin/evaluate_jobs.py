@@ -149,8 +149,8 @@ def run_protocol(
     from napari_surgisam.evaluation.jobs import Questions, evaluate_case
 
     source = frames()
-    stored = np.moveaxis(reference.read(), 0, source.axis) if source.ndim == 3 else None
-    labels = reference.read()[0] if stored is None else stored
+    labels = reference.read()
+    labels = np.moveaxis(labels, 0, source.axis) if source.ndim == 3 else labels[0]
     case = MemoryCase(name, source, labels, classes)
     running = evaluate_case(case, Questions(protocol, scoring), settings.tracker())
     try:
