@@ -103,63 +103,6 @@ def surface_distances(
     )
 
 
-def nsd(self, tolerance: float, *, empty: float = nan) -> float:
-        """Return the share of both surfaces that lies within a tolerance; see `nsd`."""
-        total = self.prediction_areas.sum() + self.reference_areas.sum()
-        if total == 0:
-            return empty
-        near = self.prediction_areas[self.from_prediction <= tolerance].sum()
-        near += self.reference_areas[self.from_reference <= tolerance].sum()
-        return float(near / total)
-
-    def hausdorff(self, percent: float = 95.0, *, empty: float = nan) -> float:
-        """Return the larger of both directions' percentile of the distances; see `hd95`."""
-        if not self.prediction_areas.size and not self.reference_areas.size:
-            return empty
-        return max(
-            _percentile(self.from_prediction, self.prediction_areas, percent),
-            _percentile(self.from_reference, self.reference_areas, percent),
-        )
-
-
-def surface_distances(
-    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], *, spacing: Sequence[float] | None
-) -> SurfaceDistances:
-    """Measure how far two masks' surfaces lie apart.
-
-    Parameters
-    ----------
-    prediction, reference : (H, W) or (Z, H, W) bool array
-    spacing : sequence of float
-        Edge lengths of a pixel or voxel in mm, one per axis; all 1 measures in pixels.
-
-    Returns
-    -------
-    SurfaceDistances
-
-    Raises
-    ------
-    DataError
-        If the shapes differ, an array is not boolean, or the spacing is missing or does not
-        fit.
-    """
-    check_masks(prediction, reference)
-    steps = _checked_spacing(spacing, prediction.ndim)
-    window = union_window(prediction, reference)
-    if window is None:
-        nothing = np.zeros(0)
-        return SurfaceDistances(nothing, nothing, nothing, nothing)
-    codes = [_neighbour_codes(mask[window]) for mask in (prediction, reference)]
-    inside = 2 ** (2**prediction.ndim) - 1
-    ours, theirs = ((code != 0) & (code != inside) for code in codes)
-    areas = _areas(steps)
-    return SurfaceDistances(
-        distances[0],
-        distances[1],
-        *(areas[code[surface]] for code, surface in zip(codes, surfaces, strict=True)),
-    )
-
-
 def nsd(
     prediction: NDArray[np.bool_],
     reference: NDArray[np.bool_],
