@@ -33,6 +33,7 @@ CACHED_BYTES = 2**28
 """Memory for decoded frames; reading backwards decodes a long group of pictures in
 stretches of as many frames as fit in here."""
 CACHED_FRAMES = 512
+_FORWARD = 8  # frames that are kept while frame follows frame
 
 
 def open_video(path: Path, selection: Selection) -> VideoFrames:
@@ -194,17 +195,20 @@ class VideoFrames:
     def _decode_to(self, frame: int) -> VideoFrame | None:
         """Decode on until `frame` comes out, keeping what passes; None if it does not come."""
         begun = self._index.frame_of.get(self._start, 0)
-        found = None
+        found, count = None, 0
         while found is None and self._passed < frame and not self._ended:
             for decoded in self._decode_packet():
                 if decoded.pts is None or decoded.pts < begun:
                     continue  # hidden, or leaning on pictures that were not decoded
                 self._passed = max(self._passed, decoded.pts)
+                count += 1
                 self._cache[decoded.pts] = decoded
                 self._cache.move_to_end(decoded.pts)
                 if decoded.pts == frame:
                     found = decoded
-        while len(self._cache) > self._capacity:
+        # What is read forward is not read again soon; what was decoded on the way to a frame is.
+        capacity = self._capacity if count > _FORWARD else min(self._capacity, _FORWARD)
+        while len(self._cache) > capacity:
             self._cache.popitem(last=False)
         return found
 
