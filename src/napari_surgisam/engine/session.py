@@ -30,6 +30,7 @@ from napari_surgisam.engine.plan import Plan, Span, Steps, plan_propagation
 from napari_surgisam.engine.recollection import Recollection
 from napari_surgisam.engine.resuming import Interrupted
 from napari_surgisam.engine.tracker import FrameSegmented, Tracker
+from napari_surgisam.engine.trimming import give_back_memory
 
 Propagation = Generator[FrameSegmented, None, None]
 
@@ -312,12 +313,14 @@ class Session:
         corrections = {(k, f): p for k in sources for f, p in start.corrections(k).items()}
         for event in self.tracker.propagate(self.frames, steps, banks, corrections):
             direction = event.direction or 0
+            states = {k: bank.state for (k, way), bank in banks.items() if way == direction}
             masks = {
-                k: self._recollection.store(prediction, direction, event.memories[k])
+                k: self._recollection.store(prediction, direction, event.memories[k], states[k])
                 for k, prediction in event.predictions.items()
             }
             if not self._keep(run, event.frame, masks):
                 return
+            give_back_memory(event.done)
             yield replace(event, done=done + event.done, total=total)
 
     def _keep(self, run: _Run, frame: int, masks: Mapping[ObjectId, StoredMask]) -> bool:
