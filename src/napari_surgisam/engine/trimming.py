@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-
 EVERY = 32
 """Steps from one return of memory to the next."""
 
