@@ -23,10 +23,11 @@ LEAST = 128
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Exact:
-    """What is lost in a stored mask: unquantised tensors, and the memory."""
+    """What is lost in a stored mask: unquantised tensors, the memory, the policy's state."""
 
     prediction: Prediction
     memory: Memory | None
+    state: object = None
 
     @property
     def nbytes(self) -> int:
@@ -57,7 +58,11 @@ class Recollection:
         self._exact: BoundedStore[StoredMask, _Exact] = BoundedStore(budget, LEAST if budget else 0)
 
     def store(
-        self, prediction: Prediction, direction: int, memory: Memory | None = None
+        self,
+        prediction: Prediction,
+        direction: int,
+        memory: Memory | None = None,
+        state: object = None,
     ) -> StoredMask:
         """Return a prediction as a mask to store, and keep what that loses.
 
@@ -68,6 +73,8 @@ class Recollection:
             Pass whose memories it was made with: 1, -1, or 0 for none.
         memory : Memory, optional
             What was made of it.
+        state : object
+            What the pass's memory policy carried on from this frame.
         """
         stored = StoredMask.from_logits(
             prediction.logits[prediction.choice].float().cpu().numpy(),
@@ -80,7 +87,7 @@ class Recollection:
         )
         if not prediction.prompted:
             prediction = _chosen_alone(prediction)
-        self._keep(stored, prediction, memory)
+        self._keep(stored, prediction, memory, state)
         return stored
 
     def restore(
@@ -96,6 +103,11 @@ class Recollection:
         """Return what the network answered; rebuilt, it has the chosen candidate only."""
         exact = self._exact.get(stored)
         return _rebuilt(stored) if exact is None else exact.prediction
+
+    def state(self, stored: StoredMask) -> object:
+        """Return what a memory policy carried on from a mask's frame; None once forgotten."""
+        exact = self._exact.get(stored)
+        return None if exact is None else exact.state
 
     def memories(self, frame: int, masks: list[StoredMask]) -> list[Memory]:
         """Return the memories of masks of one frame, encoding together what is not kept."""
@@ -117,8 +129,14 @@ class Recollection:
                 self._keep(masks[index], prediction, memory)
         return [found[index] for index in range(len(masks))]
 
-    def _keep(self, stored: StoredMask, prediction: Prediction, memory: Memory | None) -> None:
-        exact = _Exact(prediction, memory)
+    def _keep(
+        self,
+        stored: StoredMask,
+        prediction: Prediction,
+        memory: Memory | None,
+        state: object = None,
+    ) -> None:
+        exact = _Exact(prediction, memory, state)
         self._exact.keep(stored, exact, exact.nbytes)
 
 
