@@ -223,6 +223,26 @@ class Annotation:
         frames = (f for f in masklet if f not in prompted and any(f in part for part in parts))
         return _unite(range(f, f + 1) for f in frames)
 
+    def outdated_spans(self, object_id: ObjectId, length: int) -> tuple[range, ...]:
+        """Return the frames where a propagation has something to do, ascending.
+
+        These are the frames of a source of `length` frames that have no mask, or a stale one.
+        """
+        masklet = self.masklets.get(object_id)
+        if masklet is None:
+            return (range(length),)
+        missing, start = [], 0
+        for known in masklet.spans():
+            missing.append(range(start, known.start))
+            start = known.stop
+        return _unite((*missing, range(start, length), *self.stale.get(object_id, ())))
+
+    def with_confirmed(self, object_id: ObjectId, frames: range) -> Annotation:
+        """Return a copy in which an object's masks on ascending frames count as up to date."""
+        parts = self.stale.get(object_id, ())
+        left = tuple(piece for part in parts for piece in _without(part, frames))
+        return replace(self, stale=MappingProxyType({**self.stale, object_id: left}))
+
     def _prompted(self, prompt: AnyPrompt, draft: Draft) -> Annotation:
         key = (prompt.object_id, prompt.frame)
         book = self.book.with_prompt(prompt)
@@ -263,14 +283,14 @@ def _unite(parts: Iterable[range]) -> tuple[range, ...]:
 
 
 def _cut(parts: tuple[range, ...], frame: int) -> tuple[range, ...]:
-    pieces = [
-        piece
-        for part in parts
-        for piece in (
-            (range(part.start, frame), range(frame + 1, part.stop)) if frame in part else (part,)
-        )
-    ]
-    return tuple(piece for piece in pieces if piece)
+    return tuple(piece for part in parts for piece in _without(part, range(frame, frame + 1)))
+
+
+def _without(part: range, frames: range) -> tuple[range, ...]:
+    """Return what is left of a range without another one; maybe nothing."""
+    before = range(part.start, min(part.stop, frames.start))
+    after = range(max(part.start, frames.stop), part.stop)
+    return tuple(piece for piece in (before, after) if piece)
 
 
 def check_painted(frame: int, labels: NDArray[np.integer], shape: tuple[int, int]) -> None:

@@ -53,6 +53,22 @@ class Masklet:
         """Return the mask of a frame, or None."""
         return self.chunk(frame).get(frame)
 
+    def spans(self) -> Iterator[range]:
+        """Iterate over the frames that have a mask, in pieces of consecutive ones, ascending."""
+        start = stop = 0
+        for number in sorted(self.chunks):
+            chunk = self.chunks[number]
+            first = number * CHUNK
+            whole = (range(first, first + CHUNK),) if len(chunk) == CHUNK else ()
+            for piece in whole or (range(f, f + 1) for f in chunk):
+                if piece.start != stop:
+                    if start < stop:
+                        yield range(start, stop)
+                    start = piece.start
+                stop = piece.stop
+        if start < stop:
+            yield range(start, stop)
+
     def chunk(self, frame: int) -> MaskChunk:
         """Return the chunk that a frame lies in; empty where it has none."""
         return self.chunks.get(frame // CHUNK, NO_MASKS)

@@ -23,6 +23,10 @@ class Direction(IntEnum):
     BACKWARD = -1
 
 
+Pass = tuple[ObjectId, Direction]
+"""One object's way through the frames in one direction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Part of a source, half-open like a Python slice: `Span(10, 20)` is frames 10 to 19.
@@ -129,13 +133,73 @@ class Steps:
             count -= len(run.frames)
         return Steps(tuple(left))
 
+    def without(self, object_id: ObjectId, direction: Direction, frames: range) -> Steps:
+        """Return what is left when an object needs no visit on ascending `frames`."""
+        left = []
+        for run in self.runs:
+            if run.direction != direction or object_id not in run.object_ids:
+                left.append(run)
+                continue
+            others = tuple(k for k in run.object_ids if k != object_id)
+            ascending = run.frames[::direction]
+            start = min(max(frames.start, ascending.start), ascending.stop)
+            stop = max(min(frames.stop, ascending.stop), start)
+            pieces = [
+                Run(range(a, b)[::direction], direction, object_ids)
+                for a, b, object_ids in (
+                    (ascending.start, start, run.object_ids),
+                    (start, stop, others),
+                    (stop, ascending.stop, run.object_ids),
+                )
+                if a < b and object_ids
+            ]
+            left += pieces[::direction]
+        return Steps(tuple(left))
+
+    def until_jump(
+        self, latest: Mapping[Pass, int], prompted: Mapping[ObjectId, Sequence[int]]
+    ) -> tuple[Steps, frozenset[Pass]]:
+        """Return the first steps, up to where an object skips frames that are not prompted.
+
+        Parameters
+        ----------
+        latest : mapping of (ObjectId, Direction) to int
+            The frame that each pass visited last, where it has visited any.
+        prompted : mapping of ObjectId to sequence of int
+
+        Returns
+        -------
+        steps : Steps
+        jumped : frozenset of (ObjectId, Direction)
+            Passes that skip frames before the first of these steps.
+        """
+        seen, jumped = dict(latest), frozenset[Pass]()
+        for number, run in enumerate(self.runs):
+            passes = [(k, run.direction) for k in run.object_ids]
+            skipping = frozenset(
+                (k, way)
+                for k, way in passes
+                if (k, way) in seen
+                and any(f not in prompted[k] for f in range(seen[k, way] + way, run.frames[0], way))
+            )
+            if skipping and number:
+                return Steps(self.runs[:number]), jumped
+            jumped = jumped | skipping
+            seen.update(dict.fromkeys(passes, run.frames[-1]))
+        return self, jumped
+
     def __iter__(self) -> Iterator[Step]:
         for run in self.runs:
             for frame in run.frames:
                 yield Step(frame, run.direction, run.object_ids)
 
 
-def plan_propagation(plan: Plan, prompted: Mapping[ObjectId, Sequence[int]], length: int) -> Steps:
+def plan_propagation(
+    plan: Plan,
+    prompted: Mapping[ObjectId, Sequence[int]],
+    length: int,
+    within: Mapping[ObjectId, Sequence[range]] | None = None,
+) -> Steps:
     """Decide which frames are visited, for which objects, in which direction and order.
 
     Prompted frames are not visited: their masks are the prompts' own. All forward steps come
@@ -150,6 +214,8 @@ def plan_propagation(plan: Plan, prompted: Mapping[ObjectId, Sequence[int]], len
         Frames that condition each object, in any order.
     length : int
         Number of frames in the source.
+    within : mapping of ObjectId to sequence of range, optional
+        The only frames that are visited for each object, ascending; all by default.
 
     Returns
     -------
@@ -174,8 +240,8 @@ def plan_propagation(plan: Plan, prompted: Mapping[ObjectId, Sequence[int]], len
                 f"Object {object_id} has no prompt to start from: click on it, or draw a box."
             )
         for direction, gaps in _gaps(plan.order, sorted(set(frames)), length).items():
-            clipped = [(max(a, span.start), min(b, span.stop)) for a, b in gaps]
-            visits[direction][object_id] = [(a, b) for a, b in clipped if a < b]
+            wanted = [span] if within is None else [_both(span, r) for r in within[object_id]]
+            visits[direction][object_id] = list(_overlaps(sorted(gaps), wanted))
     forward = _merge(visits[Direction.FORWARD], Direction.FORWARD)
     backward = _merge(visits[Direction.BACKWARD], Direction.BACKWARD)
     return Steps((*forward, *backward))
@@ -196,6 +262,25 @@ def _gaps(
         Direction.FORWARD: [(a, b) for (a, _), b in zip(after, [*middles, length], strict=True)],
         Direction.BACKWARD: [(a, b) for a, (_, b) in zip([0, *middles], before, strict=True)],
     }
+
+
+def _both(one: range, other: range) -> range:
+    return range(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _overlaps(
+    gaps: Sequence[tuple[int, int]], wanted: Sequence[range]
+) -> Iterator[tuple[int, int]]:
+    """Yield what half-open gaps share with wanted frames; both ascend."""
+    number = 0
+    for start, stop in gaps:
+        while number < len(wanted) and wanted[number].stop <= start:
+            number += 1
+        for part in wanted[number:]:
+            if part.start >= stop:
+                break
+            if shared := _both(range(start, stop), part):
+                yield shared.start, shared.stop
 
 
 def _merge(visits: Mapping[ObjectId, Iterable[tuple[int, int]]], direction: Direction) -> list[Run]:
