@@ -87,7 +87,8 @@ def banks_of(
     It holds the conditioning frames, and where the plan goes on from frames that were
     tracked before, in the same direction, what they left: several spans one after the other
     give what one propagation gives. Frames that the plan visits again are left out. A policy
-    that observes is shown these frames anew; what it had kept of earlier ones is forgotten.
+    that observes has the state that it had there, and the frames that it wanted kept; where that
+    is forgotten, it is shown the frames just before anew.
     """
     first = {
         (object_id, run.direction): run.frames[0]
@@ -106,6 +107,8 @@ def banks_of(
         policy = recollection.tracker.policy
         observer = policy if isinstance(policy, ObservingPolicy) else None
         _fill(bank, annotation, object_id, frame, direction, recollection, outdated, observer)
+        if observer is not None:
+            _continue(bank, annotation, object_id, frame - direction, recollection, outdated)
         banks[object_id, direction] = bank
     return banks
 
@@ -185,3 +188,25 @@ def _fill(
             bank.add(*recollection.memories(passed, [mask]))
             if observer is not None:
                 bank.state = observer.observe(bank, passed, recollection.prediction(mask))
+
+
+def _continue(
+    bank: MemoryBank,
+    annotation: Annotation,
+    object_id: ObjectId,
+    last: int,
+    recollection: Recollection,
+    outdated: Callable[[ObjectId, int], bool],
+) -> None:
+    """Give a bank the state that the pass had after its last frame, and what that still needs."""
+    mask = annotation.mask(object_id, last)
+    if mask is None or last not in bank.tracked_frames:
+        return
+    state = recollection.state(mask)
+    if state is None:
+        return
+    bank.state = state
+    for frame in recollection.tracker.policy.retain(bank, last):
+        kept = annotation.mask(object_id, frame)
+        if frame not in bank and kept is not None and not outdated(object_id, frame):
+            bank.add(*recollection.memories(frame, [kept]))

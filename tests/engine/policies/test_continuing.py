@@ -39,17 +39,43 @@ def session_of(policy, prompted=2, length=40):
 
 
 @pytest.mark.parametrize("order", ["forward", "backward"])
-def test_the_frames_just_before_are_shown_again(order):
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_pass_goes_on_with_its_state_or_is_shown_the_frames_just_before(order, forgotten):
     session = session_of(Noting(), prompted=2 if order == "forward" else 37)
     spans = (Span(2, 25), Span(25, 40)) if order == "forward" else (Span(15, 38), Span(0, 15))
     for _ in session.propagate(Plan(order, spans[0])):
         pass
     started = session.tracker.policy.started
     started.clear()
+    if forgotten:
+        session = Session(session.frames, session.tracker, session.annotation)
     for _ in session.propagate(Plan(order, spans[1])):
         pass
     frame, direction, state = started[0]
-    assert state == tuple(frame - distance * direction for distance in range(15, 0, -1))
+    reach = 15 if forgotten else 22
+    assert state == tuple(frame - distance * direction for distance in range(reach, 0, -1))
+
+
+@dataclass(frozen=True)
+class Hoarding(Noting):
+    """Wants the fifth frame of its pass for ever."""
+
+    def retain(self, bank, frame):
+        return frozenset(bank.state[4:5])
+
+    def select(self, bank, frame, direction):
+        self.started.append((frame, direction, bank.tracked_frames))
+        return RecentFrames.select(self, bank, frame, direction)
+
+
+def test_what_a_policy_wanted_kept_is_brought_back():
+    session = session_of(Hoarding())
+    for span in (Span(0, 30), Span(30, 40)):
+        session.tracker.policy.started.clear()
+        for _ in session.propagate(Plan("forward", span)):
+            pass
+    first = session.tracker.policy.started[0]
+    assert (first[0], first[2]) == (30, (7, *range(15, 30)))
 
 
 def test_a_new_prompt_begins_with_nothing():
