@@ -21,7 +21,7 @@ from napari_surgisam.evaluation.protocols import (
     VideoProtocol,
     VolumeProtocol,
 )
-from napari_surgisam.metrics.masks import dsc
+from napari_surgisam.metrics.masks import dsc, iou
 
 
 def run(protocol, case, tracker, seed=0):
@@ -161,6 +161,21 @@ def test_corrections_click_the_worst_frame_of_each_object(open_case, tracker, pr
     assert [p.step for p in rounds] == [0, 1, 2]
     assert answer.clicks == {1: 3, 2: 3}
     assert set(answer.prompted[1]) == {p.frame for p in (first, *later)}
+
+
+def test_the_first_correction_lies_on_the_frame_with_the_least_iou(open_case, prompted):
+    protocol = CorrectionProtocol(Prompting(clicks=1), rounds=0)
+    _, before = run(protocol, open_case, Tracker(FakeNetwork()))
+    prompted.clear()
+    run(replace(protocol, rounds=1), open_case, Tracker(FakeNetwork()))
+    for object_id in (1, 2):
+        first, second = [p.frame for p in prompted if p.object_id == object_id]
+        ious = [
+            iou(a == object_id, b == object_id)
+            for a, b in zip(before.labels, before.truth.labels, strict=True)
+        ]
+        assert first == 0
+        assert ious[second] == min(ious)
 
 
 def test_clicks_follow_the_seed_and_the_case_alone(open_case, tracker, prompted):

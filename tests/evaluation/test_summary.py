@@ -6,6 +6,7 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 
+from napari_surgisam.evaluation import summary
 from napari_surgisam.evaluation.rows import FrameRow, ScoreRow
 from napari_surgisam.evaluation.summary import (
     compare,
@@ -39,6 +40,13 @@ def test_the_interval_is_that_of_the_bootstrap():
     assert found.low == pytest.approx(values.mean() - error, abs=0.004)
     assert found.high == pytest.approx(values.mean() + error, abs=0.004)
     assert estimate(((str(k), v) for k, v in enumerate(values)), seed=0) == found
+
+
+def test_large_cases_weigh_more_in_the_bootstrap_too(monkeypatch):
+    """Half of the resamples hold both cases, whose values together have the mean 0.1."""
+    monkeypatch.setattr(summary, "LEVEL", 0.4)
+    found = estimate([*(("a", 0.0) for _ in range(9)), ("b", 1.0)])
+    assert (found.low, found.high) == pytest.approx((0.1, 0.1))
 
 
 def test_one_case_has_no_interval():
