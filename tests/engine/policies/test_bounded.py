@@ -24,7 +24,9 @@ def eventful(random):
 
 def entries(state):
     """Return how many things a policy's state lists."""
-    lists = [getattr(state, f.name) for f in fields(state)] if state is not None else []
+    if state is None or isinstance(state, tuple):
+        return len(state or ())
+    lists = [getattr(state, f.name) for f in fields(state)]
     return sum(len(value) for value in lists if isinstance(value, tuple))
 
 

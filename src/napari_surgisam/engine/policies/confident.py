@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from napari_surgisam.engine.memory import Memory, MemoryBank, MemorySelection
+from napari_surgisam.engine.network import Prediction
 from napari_surgisam.engine.plan import Direction
-from napari_surgisam.engine.policies.recent import RECENT, latest, nearest
+from napari_surgisam.engine.policies.recent import RECENT, latest
 from napari_surgisam.engine.policies.settings import check_range
 
 
@@ -45,11 +46,20 @@ class ConfidentFrames:
 
     def retain(self, bank: MemoryBank, frame: int) -> frozenset[int]:
         """Keep as many trusted frames as may be attended to."""
-        trusted = [f for f in bank.tracked_frames if self._trusts(bank[f])]
-        return frozenset(nearest(trusted, frame, max(bank.slots, bank.pointer_slots)))
+        return frozenset(_trusted(bank))
+
+    def observe(self, bank: MemoryBank, frame: int, prediction: Prediction) -> object:
+        """Count the frame among the trusted ones, or not."""
+        trusted = (*_trusted(bank), frame) if self._trusts(bank[frame]) else _trusted(bank)
+        return trusted[-max(bank.slots, bank.pointer_slots) :]
 
     def _trusts(self, memory: Memory) -> bool:
         return trust(memory) > self.min_trust
+
+
+def _trusted(bank: MemoryBank) -> tuple[int, ...]:
+    """Return the frames that were trusted last, in the pass's order."""
+    return bank.state if isinstance(bank.state, tuple) else ()
 
 
 def trust(memory: Memory) -> float:
