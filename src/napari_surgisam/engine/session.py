@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from threading import RLock
 
 import numpy as np
@@ -24,22 +24,34 @@ from napari_surgisam.data.prompts import (
 )
 from napari_surgisam.data.scores import FrameScore, score_frames
 from napari_surgisam.data.stored_masks import StoredMask
-from napari_surgisam.engine.banks import answer_prompts, banks_of, sources_of
+from napari_surgisam.engine.banks import answer_prompts, sources_of
+from napari_surgisam.engine.course import Update, plan_update
 from napari_surgisam.engine.network import FrameEmbedding, Prediction
-from napari_surgisam.engine.plan import Plan, Span, Steps, plan_propagation
+from napari_surgisam.engine.plan import Plan, Span
+from napari_surgisam.engine.propagation import NONE_CONFIRMED, Confirmed, Propagation, run_steps
 from napari_surgisam.engine.recollection import Recollection
 from napari_surgisam.engine.resuming import Interrupted
-from napari_surgisam.engine.tracker import FrameSegmented, Tracker
-from napari_surgisam.engine.trimming import give_back_memory
-
-Propagation = Generator[FrameSegmented, None, None]
+from napari_surgisam.engine.tracker import Tracker
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
     """A propagation that may still store masks, and whether it has begun its undo step."""
 
+    session: Session
     begun: bool = False
+
+    @property
+    def annotation(self) -> Annotation:
+        return self.session.annotation
+
+    def keep(
+        self,
+        frame: int,
+        masks: Mapping[ObjectId, StoredMask],
+        confirmed: Confirmed = NONE_CONFIRMED,
+    ) -> bool:
+        return self.session.store_step(self, frame, masks, confirmed)
 
 
 class Session:
@@ -248,9 +260,12 @@ class Session:
         return answers
 
     def propagate(
-        self, plan: Plan, object_ids: Iterable[ObjectId] | None = None,
+        self,
+        plan: Plan,
+        object_ids: Iterable[ObjectId] | None = None,
         before: Interrupted | None = None,
-    ) -> Propagation:  # fmt: skip
+        update: Update | None = None,
+    ) -> Propagation:
         """Carry the prompts to the other frames, as one undo step.
 
         Prompts without masks are segmented first. Close the generator to cancel; what it has
@@ -263,6 +278,8 @@ class Session:
             All objects with a prompt by default.
         before : Interrupted, optional
             What the same propagation had done: it goes on from there.
+        update : Update, optional
+            Do only what is out of date; all is done by default.
 
         Returns
         -------
@@ -275,63 +292,35 @@ class Session:
             If there is nothing to start from.
         """
         sources = sources_of(self.annotation, object_ids)
-        steps = plan_propagation(plan, sources, len(self.frames))
+        steps = plan_update(plan, self.annotation, sources, len(self.frames), update)
         with self._lock:
-            self._run = run = _Run()
-        return self._propagate(run, sources, steps, before or Interrupted())
+            self._run = run = _Run(self)
+        return run_steps(run, self._recollection, sources, steps, update, before)
 
-    def _propagate(
-        self, run: _Run, sources: Mapping[ObjectId, Sequence[int]], steps: Steps,
-        before: Interrupted,
-    ) -> Propagation:  # fmt: skip
-        for known in (step for step in before.steps if step.direction):
-            if not self._keep(run, known.frame, known.masks):
-                return
-            self._recollection.restore(known, before.memories)
-            steps = steps.after(1)
-        prompted: dict[int, list[ObjectId]] = {}
-        for object_id, frames in sources.items():
-            for frame in frames:
-                prompted.setdefault(frame, []).append(object_id)
-        total, done = len(prompted) + len(steps), 0
-        for frame, object_ids in sorted(prompted.items()):
-            answers, masks = answer_prompts(self.annotation, frame, object_ids, self._recollection)
-            # while the frame's embedding is at hand
-            memories = self._recollection.memories(frame, list(masks.values()))
-            if not self._keep(run, frame, masks):
-                return
-            done += 1
-            yield FrameSegmented(
-                done=done,
-                total=total,
-                frame=frame,
-                predictions=answers,
-                memories=dict(zip(masks, memories, strict=True)),
-            )
-        start = self.annotation
-        banks = banks_of(start, steps, self._recollection)
-        corrections = {(k, f): p for k in sources for f, p in start.corrections(k).items()}
-        for event in self.tracker.propagate(self.frames, steps, banks, corrections):
-            direction = event.direction or 0
-            states = {k: bank.state for (k, way), bank in banks.items() if way == direction}
-            masks = {
-                k: self._recollection.store(prediction, direction, event.memories[k], states[k])
-                for k, prediction in event.predictions.items()
-            }
-            if not self._keep(run, event.frame, masks):
-                return
-            give_back_memory(event.done)
-            yield replace(event, done=done + event.done, total=total)
+    def count_outdated(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> int:
+        """Return how many steps an update takes at most, before any network is asked.
 
-    def _keep(self, run: _Run, frame: int, masks: Mapping[ObjectId, StoredMask]) -> bool:
-        """Store what a propagation made, all in one undo step; False where it was ended."""
+        Raises
+        ------
+        PromptError
+            If there is nothing to start from.
+        """
+        sources = sources_of(self.annotation, object_ids)
+        return len(plan_update(plan, self.annotation, sources, len(self.frames), Update()))
+
+    def store_step(
+        self, run: object, frame: int, masks: Mapping[ObjectId, StoredMask], confirmed: Confirmed
+    ) -> bool:
+        """Store what a propagation of this session made; False where it was ended."""
         with self._lock:
-            if self._run is not run:
+            if self._run is None or self._run is not run:
                 return False
             if masks:
                 annotation = self._with_masks(frame, masks)
-                (self._history.amend if run.begun else self._history.edit)(annotation)
-                run.begun = True
+                for object_id, frames in confirmed.items():
+                    annotation = annotation.with_confirmed(object_id, frames)
+                (self._history.amend if self._run.begun else self._history.edit)(annotation)
+                self._run.begun = True
             return True
 
     def _with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
