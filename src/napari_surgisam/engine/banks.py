@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from napari_surgisam.data.annotation import Annotation, Draft
@@ -10,7 +10,7 @@ from napari_surgisam.data.prompts import AnyPrompt, MaskPrompt, ObjectId
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.memory import MemoryBank, ObservingPolicy, Recall
 from napari_surgisam.engine.network import Prediction, Query
-from napari_surgisam.engine.plan import Direction, Steps
+from napari_surgisam.engine.plan import Direction, Pass, Steps
 from napari_surgisam.engine.recollection import Recollection, RememberedFrames
 from napari_surgisam.errors import PromptError
 
@@ -97,20 +97,52 @@ def banks_of(
     }
     conditioning = {k: _conditioning(annotation, k, recollection) for k, _ in first}
 
+    banks = {
+        (object_id, direction): recollection.tracker.bank(
+            recollection.source, conditioning[object_id]
+        )
+        for object_id, direction in first
+    }
+    go_on_from_stored(banks, banks, annotation, steps, recollection)
+    return banks
+
+
+def go_on_from_stored(
+    banks: Mapping[Pass, MemoryBank],
+    passes: Iterable[Pass],
+    annotation: Annotation,
+    steps: Steps,
+    recollection: Recollection,
+) -> None:
+    """Put into banks what is stored of the frames just before the steps, where they lack it.
+
+    Parameters
+    ----------
+    banks : mapping of (ObjectId, Direction) to MemoryBank
+    passes : iterable of (ObjectId, Direction)
+        Passes that begin, or skipped frames before these steps.
+    annotation : Annotation
+    steps : Steps
+        All that are still to be done; frames among them are left out.
+    recollection : Recollection
+    """
+    first = {
+        (object_id, run.direction): run.frames[0]
+        for run in reversed(steps.runs)
+        for object_id in run.object_ids
+    }
+
     def outdated(object_id: ObjectId, frame: int) -> bool:
         visited = any(frame in run.frames and object_id in run.object_ids for run in steps.runs)
         return visited or annotation.is_stale(object_id, frame)
 
-    banks = {}
-    for (object_id, direction), frame in first.items():
-        bank = recollection.tracker.bank(recollection.source, conditioning[object_id])
-        policy = recollection.tracker.policy
-        observer = policy if isinstance(policy, ObservingPolicy) else None
+    policy = recollection.tracker.policy
+    observer = policy if isinstance(policy, ObservingPolicy) else None
+    for object_id, direction in passes:
+        frame, bank = first[object_id, direction], banks[object_id, direction]
         _fill(bank, annotation, object_id, frame, direction, recollection, outdated, observer)
         if observer is not None:
             _continue(bank, annotation, object_id, frame - direction, recollection, outdated)
-        banks[object_id, direction] = bank
-    return banks
 
 
 def _query_of(
@@ -183,6 +215,7 @@ def _fill(
             and mask.direction == direction
             and not mask.conditioning
             and mask.pointer.size
+            and passed not in bank
             and not outdated(object_id, passed)
         ):
             bank.add(*recollection.memories(passed, [mask]))
