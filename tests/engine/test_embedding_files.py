@@ -167,6 +167,7 @@ for frame in itertools.count():
     whole = torch.full((1, 64, 32, 32), value)
     files._waiting.acquire()
     files._keep(EmbeddingKey("film", frame % 100, "tiny"), FrameEmbedding(whole, (), (4, 4)))
+    print(frame, flush=True)
 """
 
 
@@ -175,12 +176,13 @@ def test_kills_while_writing_leave_whole_embeddings_only(tmp_path):
     found = 0
     process = None
     try:
-        for attempt in range(6):
+        for attempt in range(4):
             process = subprocess.Popen(
                 [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE
             )
-            process.stdout.readline()
-            time.sleep(0.15 + 0.037 * attempt)  # while it writes and evicts
+            for _ in range(30 + 11 * attempt):  # while it writes, and later evicts
+                process.stdout.readline()
+            time.sleep(0.0007 * attempt)
             process.send_signal(signal.SIGKILL)
             process.wait()
             process.stdout.close()
