@@ -23,12 +23,17 @@ _REST = 5  # frames between two anchors
 
 @dataclass(frozen=True, slots=True)
 class _Sightings:
-    """Anchors, oldest first; the last areas by frame; frames where nothing was found."""
+    """What is known of a pass: all by frame, oldest first.
+
+    `areas` are of the last masks, `empty` the frames where nothing was found, `sparse` the last
+    ones of the stride that show the object.
+    """
 
     anchors: tuple[int, ...] = ()
     areas: tuple[tuple[int, float], ...] = ()
     focused: bool = False
     empty: tuple[int, ...] = ()
+    sparse: tuple[int, ...] = ()
     tracked: int = 0
 
 
@@ -94,9 +99,8 @@ class DistractorAware:
 
     def retain(self, bank: MemoryBank, frame: int) -> frozenset[int]:
         """Keep the anchors, and as many frames of the stride as there are slots."""
-        anchors = _sightings(bank).anchors
-        sparse = [f for f in bank.tracked_frames if f % self.stride == 0 and self._shows(bank, f)]
-        return frozenset((*anchors, *nearest(sparse, frame, bank.slots + len(anchors))))
+        sightings = _sightings(bank)
+        return frozenset((*sightings.anchors, *sightings.sparse))
 
     def observe(self, bank: MemoryBank, frame: int, prediction: Prediction) -> object:
         """Note the mask's area, and make the frame an anchor if it tells distractors apart."""
@@ -107,7 +111,11 @@ class DistractorAware:
         if area > 0:
             areas = (*areas, (frame, area))[-_SIZES:]
         empty = tuple(f for f in (*before.empty, *(() if area else (frame,))) if f in bank)
-        now = _Sightings(before.anchors, areas, focused, empty, before.tracked + 1)
+        sparse = before.sparse
+        if frame % self.stride == 0 and (area > 0 or not self.visible_only):
+            # an anchor among them is passed over, and one more is the frame just passed
+            sparse = (*sparse, frame)[-(bank.slots + self.anchors + 1) :]
+        now = _Sightings(before.anchors, areas, focused, empty, sparse, before.tracked + 1)
         usual = median(a for _, a in areas) if areas else 0.0
         if (
             self.anchors

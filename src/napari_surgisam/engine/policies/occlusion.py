@@ -18,13 +18,15 @@ class _Occlusion:
     """What was kept when the object was covered, and how it has been since.
 
     `area` is of the last frame that showed the object, and `focused` says whether that had a
-    region; 0 before any did. `steady` counts the frames since that showed it.
+    region; 0 before any did. `steady` counts the frames since that showed it. `reliable` are the
+    latest frames that may be context.
     """
 
     frozen: tuple[int, ...] = ()
     area: float = 0.0
     focused: bool = False
     steady: int = 0
+    reliable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,7 @@ class OcclusionResilient:
 
     def retain(self, bank: MemoryBank, frame: int) -> frozenset[int]:
         """Keep the frozen frames, and as many reliable ones as there are slots."""
-        reliable = [f for f in bank.tracked_frames if self._fits(bank[f])]
-        return frozenset((*_occlusion(bank).frozen, *nearest(reliable, frame, bank.slots)))
+        return frozenset((*_occlusion(bank).frozen, *_occlusion(bank).reliable))
 
     def observe(self, bank: MemoryBank, frame: int, prediction: Prediction) -> object:
         """Notice the beginning and the end of an occlusion."""
@@ -107,9 +108,12 @@ class OcclusionResilient:
         elif area > 0 and not begun:
             steady = before.steady + 1
             frozen = () if steady >= self.release_after else frozen
+        reliable = before.reliable
+        if self._fits(bank[frame]):
+            reliable = (*reliable, frame)[-bank.slots :]
         if area == 0:
-            return replace(before, frozen=frozen, steady=0)
-        return _Occlusion(frozen, area, focused, steady)
+            return replace(before, frozen=frozen, steady=0, reliable=reliable)
+        return _Occlusion(frozen, area, focused, steady, reliable)
 
     def _fits(self, memory: Memory) -> bool:
         return reliability(memory) >= self.min_context
