@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -48,3 +51,23 @@ def test_wrong_input_is_refused(tmp_path, monkeypatch, arguments, said):
     assert result.exit_code == 2
     assert said in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_train_one_network(tmp_path):
+    """Images first, then clips: what rests meanwhile must not stop the exchange of gradients."""
+    out = tmp_path / "weights.safetensors"
+    command = (
+        f"-m torch.distributed.run --standalone --nproc_per_node=2 -m napari_surgisam pretrain "
+        f"--out {out} --device cpu --steps 3 --image-steps 2 --images 1 --clips 1 --frames 2 "
+        "--image-size 64 --check-every 3"
+    )
+    result = subprocess.run(
+        [sys.executable, *command.split()],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("step 3,") == 1
+    assert read_metadata(out)["step"] == 3

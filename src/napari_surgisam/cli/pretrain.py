@@ -1,5 +1,6 @@
 """`surgisam pretrain`: train the compact network from scratch, on synthetic clips."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -83,9 +84,10 @@ def pretrain(
         precision=choose_precision(precision, chosen),
         resume=resume,
     )
-    for event in follow(job, "training", quiet=quiet):
-        if event.validation is not None:
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks
+    for event in follow(job, "training", quiet=quiet or not first):
+        if event.validation is not None and first:
             figures = ", ".join(f"{name} {value:.3f}" for name, value in event.validation.items())
             typer.echo(f"step {event.done}, {event.prompts} prompts: {figures}")
-        if event.message and not quiet:
+        if event.message and not quiet and first:
             say(event.message)

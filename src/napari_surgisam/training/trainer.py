@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from napari_surgisam.errors import JobError
@@ -113,7 +113,9 @@ def fit(
         If the loss stays not finite after three rollbacks.
     """
     torch.set_flush_denormal(True)
-    accelerator = Accelerator(cpu=_on_cpu(practice))
+    # memory and its attention rest while single images are practised
+    resting = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(cpu=_on_cpu(practice), kwargs_handlers=[resting])
     model = practice.model
     optimiser = torch.optim.AdamW(
         model.parameters(),
