@@ -23,11 +23,11 @@ def batch(
         str, typer.Option(help="Name (see `surgisam models`) or model file.")
     ] = "embedded",
     policy: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
         ),
-    ] = None,
+    ] = "auto",
     focus: Annotated[
         str, typer.Option(metavar="auto|off", help="As for `surgisam propagate`.")
     ] = "default",

@@ -51,11 +51,11 @@ def evaluate(
         str, typer.Option(help="Name (see `surgisam models`) or model file.")
     ] = "embedded",
     policy: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
         ),
-    ] = None,
+    ] = "auto",
     focus: Annotated[
         str, typer.Option(metavar="auto|off", help="As for `surgisam propagate`.")
     ] = "default",
@@ -168,6 +168,7 @@ def evaluate(
         "model": model,
         "model_sha256": settings.model_sha256(),
         "policy": policy,
+        "policy_used": repr(settings.memory_policy()),
         "focus": focus,
         "prompt": prompt,
         "clicks": clicks,

@@ -63,11 +63,11 @@ def infer_vos(
         ),
     ] = False,
     policy: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
         ),
-    ] = None,
+    ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_surgisam.engine.memory import MemoryPolicy
     from napari_surgisam.engine.tracker import Tracker
 
 _BLOCK = 2**20
@@ -24,7 +25,7 @@ class EngineSettings:
     device, precision : str
         As for `load_network`.
     image_size : int, optional
-    policy : str, optional
+    policy : str
         A memory policy as `choose_policy` reads it; the model's own by default.
     focus : {"default", "auto", "off"}
         Where the network looks; see `choose_focus`.
@@ -37,7 +38,7 @@ class EngineSettings:
     device: str = "auto"
     precision: str = "auto"
     image_size: int | None = None
-    policy: str | None = None
+    policy: str = "auto"
     focus: str = "default"
     threads: int | None = None
 
@@ -53,14 +54,25 @@ class EngineSettings:
 
         from napari_surgisam.engine.focus import choose_focus
         from napari_surgisam.engine.models import load_network
-        from napari_surgisam.engine.policies import choose_policy
         from napari_surgisam.engine.tracker import Tracker
 
         if self.threads is not None and torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         network = load_network(self.model, self.device, self.precision, self.image_size)
-        policy = choose_policy(self.policy or "auto", self.model)
-        return Tracker(network, policy, focus=choose_focus(self.focus, self.model))
+        view = choose_focus(self.focus, self.model)
+        return Tracker(network, self.memory_policy(), focus=view)
+
+    def memory_policy(self) -> MemoryPolicy:
+        """Return the memory policy that is meant.
+
+        Raises
+        ------
+        ModelError
+            If there is none of that name, or a setting is impossible.
+        """
+        from napari_surgisam.engine.policies import choose_policy
+
+        return choose_policy(self.policy, self.model)
 
     def with_threads(self) -> EngineSettings:
         """Return these settings with a number of threads, for every process the same."""
@@ -84,11 +96,10 @@ class EngineSettings:
         """Raise what `tracker` would, without reading the weights."""
         from napari_surgisam.engine.focus import choose_focus
         from napari_surgisam.engine.models import check_settings
-        from napari_surgisam.engine.policies import choose_policy
 
         check_settings(self.model, self.device, self.precision, self.image_size)
         choose_focus(self.focus, self.model)
-        choose_policy(self.policy or "auto", self.model)
+        self.memory_policy()
 
     def model_sha256(self) -> str:
         """Return the hash of the model's file, which a report names it by."""
