@@ -117,13 +117,13 @@ class LabelWriter:
         self._done: set[int] = set()
         token = uuid.uuid4().hex[:8]
         self._lasting = spool is not None
+        self._found = spool is not None and spool.exists()
         self._spool = spool or path.with_name(f".{path.name}.{token}.partial")
         self._result = path.with_name(f".{path.name}.{token}.tmp")
         self._open = True
         with self._writing():
             if ending:
-                known = self._lasting and self._spool.exists()
-                store = self._layout.open_store if known else self._layout.create_store
+                store = self._layout.open_store if self._found else self._layout.create_store
                 self._array = store(self._spool, self._axis)
             else:
                 self._spool.mkdir(exist_ok=self._lasting)
@@ -209,7 +209,7 @@ class LabelWriter:
         self._open = False
         with suppress(OSError):
             self._result.unlink(missing_ok=True)
-        if not keep or not self._done:
+        if not keep or not (self._done or self._found):
             remove(self._spool)
             return None
         if self._lasting:
