@@ -9,7 +9,7 @@ from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.prompts import Box, Point, Prompt
 from napari_surgisam.engine.embeddings import EmbeddingCache
 from napari_surgisam.engine.focus import Focus
-from napari_surgisam.engine.plan import Plan
+from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.engine.policies import ConfidentFrames
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import Tracker
@@ -18,6 +18,7 @@ from napari_surgisam.plugin.session_jobs import (
     changed_frames,
     enter_prompts,
     open_session,
+    preview_propagation,
     propagate,
 )
 
@@ -80,12 +81,38 @@ def test_only_frames_with_other_masks_are_painted_anew():
     session.segment(0)
     before = session.annotation
     events = list(propagate(session, Plan("forward"), None))
-    assert [event.frame for event in events] == [0, 1, 2, 3, 4, 5]
+    assert [event.frame for event in events] == [1, 2, 3, 4, 5]
     assert all((event.labels == 1).any() for event in events)
     assert set(changed_frames(before, session.annotation)) >= {1, 2, 3, 4, 5}
     assert changed_frames(session.annotation, session.annotation) == []
     empty = Annotation(masklets=MappingProxyType({}))
     assert changed_frames(empty, session.annotation) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_propagation_does_what_is_out_of_date_and_says_so_before():
+    film, plan = MovingDiscs(length=1200), Plan("forward")
+    session = Session(film, Tracker(FakeNetwork()))
+    assert preview_propagation(None, plan, "frame")[0] == "Propagate"
+    session.add_point(1, 0, Point(*film.centre(230, 0)))
+    session.segment(0)
+    assert preview_propagation(session, plan, "frame")[0] == "Propagate"
+    list(propagate(session, Plan("forward", Span(0, 100)), None))
+    assert preview_propagation(session, plan, "slice") == (
+        "Propagate 1,100 slices",
+        "Carry the clicks through 1,100 slices whose masks are missing or older than a click (P)",
+    )
+    plan = Plan("forward", Span(0, 100))
+    assert "anew on all slices" in preview_propagation(session, plan, "slice")[1]
+    assert len(list(propagate(session, plan, None))) == 100  # asked for, though up to date
+    session.add_point(1, 90, Point(*film.centre(230, 90)))
+    session.segment(90)
+    session.add_point(1, 98, Point(*film.centre(230, 98)))
+    session.segment(98)
+    assert [e.frame for e in propagate(session, Plan("forward", Span(90, 100)), None)] == [
+        *range(91, 98),
+        99,
+    ]
+    assert preview_propagation(session, Plan(span=Span(5000)), "frame")[1].startswith("The span")
 
 
 @pytest.mark.sam2

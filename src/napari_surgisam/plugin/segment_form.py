@@ -91,7 +91,13 @@ class SegmentForm(QWidget):
         self.dot.setStyleSheet(f"color: {colour};")
         self.dot.setToolTip(tip)
 
-    def show_objects(self, rows: Sequence[ObjectRow], selected: int | None, why_not: str) -> None:
+    def show_objects(
+        self,
+        rows: Sequence[ObjectRow],
+        selected: int | None,
+        why_not: str,
+        what: tuple[str, str] = ("Propagate", ""),
+    ) -> None:
         """Show the objects, and whether they can be propagated.
 
         Parameters
@@ -100,11 +106,15 @@ class SegmentForm(QWidget):
         selected : int or None
         why_not : str
             Why they cannot; empty where they can.
+        what : tuple of str
+            What a propagation would do, in the words of a button and of its tooltip.
         """
         self.table.set_rows(rows, selected)
         self.table.setEnabled(bool(rows))
         self.propagate_button.setEnabled(not why_not)
-        self.propagate_button.setToolTip(why_not or "Carry the clicks through the frames (P)")
+        text, tip = what
+        self.propagate_button.setText(text)
+        self.propagate_button.setToolTip(why_not or tip)
         row = next((r for r in rows if r.object_id == selected), None)
         self.selected_button.setText(f"only {row.name}" if row else "only this object")
         self.selected_button.setEnabled(not why_not and bool(row and row.prompts))

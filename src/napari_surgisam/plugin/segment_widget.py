@@ -20,7 +20,7 @@ from napari_surgisam.plugin.opening import NO_IMAGE, Opener
 from napari_surgisam.plugin.plan_widget import plan_for
 from napari_surgisam.plugin.runner import JobThread
 from napari_surgisam.plugin.segment_form import SegmentForm
-from napari_surgisam.plugin.session_jobs import FramePainted
+from napari_surgisam.plugin.session_jobs import FramePainted, preview_propagation
 from napari_surgisam.plugin.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class SegmentWidget(SegmentForm):
         self.table.labels_offered.connect(
             lambda: self._bench(lambda bench: bench.painted.use_shown())
         )
+        self.plan.value_changed.connect(lambda _: self._renew())
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
         self.progress.cancelled.connect(self.cancel)
@@ -304,8 +305,8 @@ class SegmentWidget(SegmentForm):
         self._renew()
 
     def _on_progress(self, event: FramePainted) -> None:
-        unit = "frame" if self.bench is None else self.bench.unit
-        self.progress.advance(f"{unit} {event.frame:,}", event.done, event.total)
+        what = f"{'frame' if self.bench is None else self.bench.unit} {event.frame:,}"
+        self.progress.advance(what, event.done, event.total)
 
     def _why_not(self) -> str:
         """Say why Propagate is off; empty where it is on."""
@@ -322,9 +323,11 @@ class SegmentWidget(SegmentForm):
 
     def _renew(self) -> None:
         bench = self.bench
-        rows = [] if bench is None else bench.objects.rows(bench.session)
+        session = None if bench is None else bench.session
+        rows = [] if bench is None else bench.objects.rows(session)
         selected = None if bench is None else bench.objects.selected
-        self.show_objects(rows, selected, self._why_not())
+        unit, plan = "" if bench is None else bench.unit, plan_for(self.plan.value(), session)
+        self.show_objects(rows, selected, self._why_not(), preview_propagation(session, plan, unit))
 
     def _on_message(self, bench: Workbench, message: Message) -> None:
         if bench is self.bench:

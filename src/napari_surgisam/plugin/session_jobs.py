@@ -13,6 +13,7 @@ from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.mask_chunks import NO_MASKS
 from napari_surgisam.data.prompts import ObjectId, Prompt
 from napari_surgisam.data.stored_masks import same_mask
+from napari_surgisam.errors import PromptError
 from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.layer_reading import Key
 
@@ -124,13 +125,34 @@ def paint_frames(session: Session, frames: list[int]) -> Generator[FramePainted,
 def propagate(
     session: Session, plan: Plan, object_ids: tuple[ObjectId, ...] | None
 ) -> Generator[FramePainted, None, None]:
-    """Carry the prompts along a plan, painting each frame."""
-    steps = session.propagate(plan, object_ids)
+    """Carry the prompts along a plan, painting each frame: those that are out of date, if any."""
+    from napari_surgisam.engine.course import Update
+
+    update = Update() if session.count_outdated(plan, object_ids) else None
+    steps = session.propagate(plan, object_ids, update=update)
     try:
         for event in steps:
             yield _painted(session, event.frame, event.done, event.total)
     finally:
         steps.close()
+
+
+def preview_propagation(session: Session | None, plan: Plan, unit: str) -> tuple[str, str]:
+    """Return what `propagate` would do, as the text of a button and a sentence about it."""
+    button, tip = "Propagate", "Carry the clicks through the frames (P)"
+    if session is None or not any(
+        len(masklet) > len(session.book.frames(k)) for k, masklet in session.masklets.items()
+    ):
+        return button, tip
+    try:
+        count = session.count_outdated(plan)
+    except PromptError as error:
+        return button, str(error)
+    if not count:
+        return button, f"All masks are up to date: make them anew on all {unit}s (P)"
+    unit = unit if count == 1 else f"{unit}s"
+    known = f"{count:,} {unit} whose masks are missing or older than a click"
+    return f"Propagate {count:,} {unit}", f"Carry the clicks through {known} (P)"
 
 
 def changed_frames(before: Annotation, after: Annotation) -> list[int]:
