@@ -52,7 +52,8 @@ def distributions(results: Sequence[CaseResult]) -> str:
     rng = np.random.default_rng(0)  # where a dot lies sideways means nothing
     for place, values in enumerate(columns.values()):
         spread = rng.uniform(-0.28, 0.28, len(values))
-        axes.plot(place + spread, values, "o", color=BLUE, alpha=0.45, markersize=4, mew=0)
+        faint = min(0.45, max(0.08, 60 / len(values)))
+        axes.plot(place + spread, values, "o", color=BLUE, alpha=faint, markersize=4, mew=0)
         axes.hlines(np.median(values), place - 0.36, place + 0.36, color=ORANGE, lw=2)
     axes.set_xticks(range(len(columns)), [TITLES.get(name, name) for name in columns])
     axes.set_xlim(-0.6, len(columns) - 0.4)

@@ -137,7 +137,8 @@ def scored_objects(
         else means over the frames.
     prompted : mapping of ObjectId to tuple of int, optional
     only_seen : bool
-        Whether frames count only where the object truly is.
+        Whether frames count only where the object truly is, each by itself; there is no
+        J&F then, which is a figure of clips.
 
     Yields
     ------
@@ -171,7 +172,8 @@ def scored_objects(
             figures |= _solid_figures(ours, theirs, spacing, scoring)
         else:
             figures |= _means(found)
-            figures |= _j_and_f(found, whole=only_seen)
+            if not only_seen:
+                figures |= _j_and_f(found)
         yield ScoreRow(case.name, object_id, name, figures), found
 
 
@@ -240,14 +242,14 @@ def _means(rows: list[FrameRow]) -> Figures:
     }
 
 
-def _j_and_f(rows: list[FrameRow], *, whole: bool) -> Figures:
+def _j_and_f(rows: list[FrameRow]) -> Figures:
     """Return DAVIS' figures: without the first and the last labelled frame of a clip.
 
     Of fewer than three labelled frames, those that were not prompted count, or all.
     """
-    if not whole and len(rows) >= 3:
+    if len(rows) >= 3:
         rows = rows[1:-1]
-    elif not whole:
+    else:
         rows = [row for row in rows if not row.figures["prompted"]] or rows
     j, f = (mean([row.figures[name] for row in rows]) for name in ("iou", "f"))
     return {"j": j, "f": f, "j_and_f": (j + f) / 2}
