@@ -242,9 +242,10 @@ def test_a_painted_frame_is_kept_and_offered_as_a_prompt(desk, qtbot):
     assert isinstance(prompt, MaskPrompt)
     np.testing.assert_array_equal(prompt.mask, painted == 1)
     np.testing.assert_array_equal(labels.data[5], painted)
+    assert desk.widget.bench.session.painted_frames == (5,)
     desk.widget.bench.live.overwrite_painted(5)
     desk.settle()
-    assert not np.array_equal(labels.data[5], painted)
+    assert desk.widget.bench.session.painted_frames == ()
 
 
 def test_undo_takes_back_a_stroke_before_a_click(desk):
