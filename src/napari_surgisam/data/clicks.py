@@ -16,11 +16,7 @@ Seed = int | np.random.Generator | None
 """Where randomness comes from: a seed, a generator, or None for fresh entropy."""
 
 ClickMode = Literal["center", "random"]
-"""A careful person's clicks, or any of the pixels in question."""
-
 PromptKind = Literal["points", "box", "mask"]
-"""What a simulated person says about an object on a frame."""
-
 MAX_CLICKS = 10
 """Clicks that a frame is prompted with at most, before there is any mask to correct."""
 
@@ -223,9 +219,8 @@ def simulated_prompt(
     if not 1 <= clicks <= MAX_CLICKS:
         raise PromptError(f"Asked for {clicks} clicks: 1 to {MAX_CLICKS} can be simulated.")
     count = min(clicks, max(int(np.count_nonzero(mask)), 1))
-    if mode == "random":
-        return Prompt(object_id, frame, random_clicks(mask, count, seed))
-    return Prompt(object_id, frame, spread_clicks(mask, count))
+    points = random_clicks(mask, count, seed) if mode == "random" else spread_clicks(mask, count)
+    return Prompt(object_id, frame, points)
 
 
 def interacted_frames(
