@@ -119,7 +119,7 @@ def _lead(summary: Mapping[str, Any]) -> str:
         words.append(f"{arguments['prompted_frames']} prompted frames")
     if arguments["protocol"] == "correction":
         words.append(f"up to {arguments['rounds']} rounds")
-    words += [f"policy: {arguments.get('policy') or 'auto'}", f"seed {arguments['seed']}"]
+    words += [f"memory: {arguments['policy_used']}", f"seed {arguments['seed']}"]
     return _text(" · ".join(words))
 
 
