@@ -46,10 +46,13 @@ def draw_palette(
     amplitude = torch.where(cut_out, draws.uniform(0.12, 0.28, batch, count, 1), amplitude)
     # grey scans, now and then with little contrast
     grey = draws.uniform(0.03, 0.97, batch, count, 1).expand(-1, -1, 3)
-    faint = draws.chance(0.35 * difficulty)[:, None, None]
+    faint = draws.chance(0.55 * difficulty)[:, None, None]
     centre = 0.25 + 0.5 * grey[:, :1]
-    grey = torch.where(faint, centre + (grey - 0.5) * draws.uniform(0.15, 0.4)[:, None, None], grey)
+    grey = torch.where(
+        faint, centre + (grey - 0.5) * draws.log_uniform(0.08, 0.4)[:, None, None], grey
+    )
     fine = draws.uniform(0, 0.09, batch, count, 1)
+    fine = torch.where(faint, 0.4 * fine, fine)
     scan = is_(Look.TOMOGRAPHY) | is_(Look.ULTRASOUND)
     base, amplitude = torch.where(scan, grey, base), torch.where(scan, fine, amplitude)
     # mucosa and organs: one hue, objects a little apart; instruments of metal or plastic
