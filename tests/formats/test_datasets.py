@@ -59,6 +59,15 @@ def test_nnunet(tmp_path):
     assert find_cases(tmp_path).classes.names("liver_01", [2, 1]) == ["liver", "tumour"]
 
 
+def test_nnunet_in_one_folder_needs_no_description(tmp_path):
+    touch(tmp_path, "liver_01_0000.nii.gz", "liver_01_0001.nii.gz", "liver_01.nii.gz")
+    touch(tmp_path, "liver_02_0000.nii.gz")
+    assert found(tmp_path) == (
+        "nnU-Net, in one folder",
+        {"liver_01": ("liver_01_0000.nii.gz", "liver_01.nii.gz")},
+    )
+
+
 def test_pairs_by_name_in_two_folders(tmp_path):
     touch(tmp_path, "images/a.png", "images/b.jpg", "images/c.png")
     touch(tmp_path, "labels/a.png", "labels/b_mask.tif")

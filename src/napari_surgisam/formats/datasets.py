@@ -23,6 +23,7 @@ _VOS_SIZES = ("480p", "Full-Resolution")
 LOOKED_FOR = """\
   JPEGImages/CASE/*.jpg with Annotations/CASE/*.png       (VOS)
   imagesTr/CASE_0000.* with labelsTr/CASE.*               (nnU-Net)
+  CASE_0000.* beside CASE.*                               (nnU-Net, in one folder)
   images/NAME.* with labels/NAME.*                        (pairs by name)
   frames/*.jpg with labels/*.png                          (one clip)
   image.* with label.*, or NAME.* with NAME_labels.*      (pairs in one folder)
@@ -138,6 +139,17 @@ def _nnunet(data: Path) -> list[CaseFiles]:
     return cases
 
 
+def _nnunet_beside(data: Path) -> list[CaseFiles]:
+    """Find nnU-Net's first channels whose labels lie beside them."""
+    files = {_stem(path): path for path in _data_files(data)}
+    return [
+        CaseFiles(name, path, files[name])
+        for stem, path in files.items()
+        for name, _, channel in [stem.rpartition("_")]
+        if channel == "0000" and name in files
+    ]
+
+
 def _pairs(data: Path) -> list[CaseFiles]:
     """Find pairs in two folders, or a clip whose frames and labels are two folders."""
     labels = _first(data, _LABEL_FOLDERS)
@@ -190,6 +202,7 @@ def _folders(data: Path) -> list[CaseFiles]:
 _LAYOUTS: tuple[tuple[str, Callable[[Path], list[CaseFiles]]], ...] = (
     ("VOS", _vos),
     ("nnU-Net", _nnunet),
+    ("nnU-Net, in one folder", _nnunet_beside),
     ("pairs by name", _pairs),
     ("pairs in one folder", _beside),
     ("folders of cases", _folders),
