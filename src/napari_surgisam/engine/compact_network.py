@@ -1,8 +1,7 @@
 """The embedded model's network: SAM 2's parts around a small convolutional trunk.
 
-What differs from SAM 2.1, and why (each was compared at equal training time, see
-`docs/models.md`): a convolutional trunk and a full top-down neck, because a Hiera of this
-size learns very slowly from scratch; prompts are also drawn into the dense prompt; the mask
+What differs from SAM 2.1, so that it learns from nothing on a small machine: a convolutional
+trunk and a full top-down neck; prompts are also drawn into the dense prompt; the mask
 decoder's attention from prompts to the image starts out looking at the prompt's own place;
 and a few convolutions refine the upscaled embedding before masks are read from it.
 """
