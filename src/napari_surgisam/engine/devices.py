@@ -73,6 +73,14 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(_cpu_features() & {"amx_bf16", "avx512_bf16"})
 
 
+def has_slow_attention(device: torch.device) -> bool:
+    """Whether torch's fused attention in bfloat16 is slower here than matrix products."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    features = _cpu_features()
+    return "avx512_bf16" in features and "amx_bf16" not in features
+
+
 def _cpu_features() -> set[str]:
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # younger than our oldest torch
     if capabilities is not None:

@@ -17,9 +17,12 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from napari_surgisam.engine.batching import by_group, pick, split_predictions, stack
+from napari_surgisam.engine.cpu_attention import multiply_attention
+from napari_surgisam.engine.devices import has_slow_attention
 from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import ABSENT_LOGIT, FrameEmbedding, Prediction, Query
 from napari_surgisam.engine.network_attention import MemoryReader
+from napari_surgisam.engine.positions import keep_positions
 from napari_surgisam.engine.resizing import resize_images
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -71,6 +74,9 @@ class Sam2Network:
         self.memory_slots: int = model.num_maskmem - 1
         self.pointer_slots: int = model.max_obj_ptrs_in_encoder - 1
         self._memories = MemoryReader(model)
+        keep_positions(model.image_encoder.trunk)
+        if precision == torch.bfloat16 and has_slow_attention(self.device):
+            multiply_attention(model)
 
     @property
     def device(self) -> torch.device:
