@@ -59,12 +59,10 @@ def add_film(discs):
 @pytest.fixture
 def desk(make_napari_viewer, qtbot, fake_network, discs, add_film):
     """A viewer with a film and the widget, its model loaded, frame 0 on screen."""
-    from napari_surgisam.plugin.segment_widget import SegmentWidget
-
     viewer = make_napari_viewer()
     film = add_film(viewer)
-    widget = SegmentWidget(viewer)
-    dock = viewer.window.add_dock_widget(widget, name="Segment")
+    # As from the menu: napari then hands the widget a proxy of the viewer, not the viewer.
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-surgisam", "Segment")
     desk = SimpleNamespace(
         viewer=viewer, widget=widget, dock=dock, film=film, discs=discs, network=fake_network
     )

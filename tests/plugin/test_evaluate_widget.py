@@ -16,8 +16,6 @@ pytestmark = pytest.mark.qt
 @pytest.fixture
 def table(make_napari_viewer, qtbot, fake_network, discs, add_film):
     """A viewer with a film, its truth, and labels that lie one pixel to the left."""
-    from napari_surgisam.plugin.evaluate_widget import EvaluateWidget
-
     viewer = make_napari_viewer()
     film = add_film(viewer)
     truth = truth_of(discs)
@@ -26,8 +24,7 @@ def table(make_napari_viewer, qtbot, fake_network, discs, add_film):
     names = {"axis_labels": ("time", "y", "x")}
     reference = viewer.add_labels(truth, name="truth", **names)
     labels = viewer.add_labels(moved, name="mine", **names)
-    widget = EvaluateWidget(viewer)
-    dock = viewer.window.add_dock_widget(widget, name="Evaluate")
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-surgisam", "Evaluate")
     desk = SimpleNamespace(
         viewer=viewer,
         widget=widget,

@@ -28,6 +28,7 @@ from napari_surgisam.plugin.layer_reading import (
     layer_frames,
     layer_grid,
     millimetres,
+    own_viewer,
     shown_frame,
 )
 from napari_surgisam.plugin.layers import show_frame
@@ -57,7 +58,7 @@ class EvaluateWidget(EvaluateForm):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        self.viewer = own_viewer(napari_viewer)
         self.thread = JobThread()
         self.downloads = ModelDownloads(self.thread)
         self.rows: list[ScoreRow] = []

@@ -32,6 +32,16 @@ WindowChoice = Literal["shown"] | Window
 """`"shown"` is the layer's own contrast limits."""
 
 
+def own_viewer(viewer: ViewerModel) -> ViewerModel:
+    """Return the viewer itself in place of the proxy that napari hands to dock widgets.
+
+    A proxy gives another object for the same layer at every look, so that layers could be
+    told apart neither by identity nor as the data of a list's items.
+    """
+    inner: ViewerModel = getattr(viewer, "__wrapped__", viewer)
+    return inner
+
+
 def layer_grid(
     viewer: ViewerModel, image: Image, *, axis: int | None = None, level: int = 0
 ) -> FrameGrid:

@@ -13,7 +13,7 @@ from napari_surgisam.plugin.advanced_panel import Settings
 from napari_surgisam.plugin.backstage import Backstage
 from napari_surgisam.plugin.grid import axis_word
 from napari_surgisam.plugin.keys import TabKey
-from napari_surgisam.plugin.layer_reading import level_count, slider_axes
+from napari_surgisam.plugin.layer_reading import level_count, own_viewer, slider_axes
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
 from napari_surgisam.plugin.opening import NO_IMAGE, Opener
@@ -41,12 +41,12 @@ class SegmentWidget(SegmentForm):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        self.viewer = viewer = own_viewer(napari_viewer)
         self.bench: Workbench | None = None
         self._image: Image | None = None
         self._stage = Backstage()
         self.destroyed.connect(self._stage.close)
-        self.opener = Opener(napari_viewer, self)
+        self.opener = Opener(viewer, self)
         self.downloads = ModelDownloads(self._stage.download_thread)
         self._tab: TabKey | None = None
         self._soon = QTimer(self)
