@@ -21,8 +21,9 @@ from napari_surgisam.errors import ModelError
 # (channels of the first stage, blocks) of Hiera's trunk, from sam2's configurations
 HIERA_SIZES = {(96, 12): "t", (96, 16): "s", (112, 24): "b+", (144, 48): "l"}
 _TRUNK = "image_encoder.trunk."
-# what an embedding depends on: SAM 2 applies the decoder's two while it embeds
-_ENCODER = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
+ENCODER = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
+"""How the names of the weights begin that an embedding depends on: SAM 2 applies the decoder's
+two while it embeds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +51,7 @@ class Checkpoint:
         """Return the identity of the image encoder's weights and of `settings`."""
         digest = hashlib.sha256(repr((self.architecture, self.config, *settings)).encode())
         for name in sorted(self.state):
-            if name.startswith(_ENCODER):
+            if name.startswith(ENCODER):
                 tensor = self.state[name].contiguous()
                 digest.update(name.encode())
                 digest.update(tensor.flatten().view(torch.uint8).numpy().data)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,6 @@ from napari_surgisam.training.prompting import (
     correction_points,
     points_beside,
 )
-from napari_surgisam.training.synthesis import SyntheticBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,14 @@ class Lesson:
     box, mask : float
         Share of objects that are prompted with a box, and in clips with a mask.
     several : float
-        Chance that the objects of a batch start with two to five clicks at once, the last of
-        them sometimes beside the object; the points of a file enter together like this.
+        Chance that the objects of a batch start with two to `points` clicks at once, the last
+        of them sometimes beside the object; the points of a file enter together like this.
     corrected : float
         Chance that a later frame of a clip receives a correction click.
     smallest : int
         Least area of an object on its prompted frame, in pixels.
+    points : int
+        Most clicks that enter at once.
     """
 
     objects: int = 6
@@ -52,6 +54,7 @@ class Lesson:
     several: float = 0.45
     corrected: float = 0.15
     smallest: int = 24
+    points: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,24 @@ class Outcome:
     ious: dict[str, float]
 
 
+class ClipBatch(Protocol):
+    """Clips with their objects, in a batch on the training device."""
+
+    @property
+    def images(self) -> Tensor:
+        """(B, T, 3, S, S) uint8 frames."""
+        ...
+
+    @property
+    def labels(self) -> Tensor:
+        """(B, T, S, S) uint8 labels, 0 for what cannot be segmented."""
+        ...
+
+    def mask(self, clip: int, label: int, *, whole: bool = False) -> Tensor:
+        """Return the (T, S, S) bool mask of an object, with its parts if `whole`."""
+        ...
+
+
 class Practice(nn.Module):
     """Runs a lesson; a module, so that wrappers for several devices see one `forward`.
 
@@ -79,21 +100,45 @@ class Practice(nn.Module):
     ----------
     network : Network
         Its model must be a submodule for its parameters to be trained.
+    model : Module
+    weights : LossWeights, optional
+    resting : sequence of Module
+        Parts of the model that stay as they are in use while the rest trains: their
+        statistics do not move, and nothing is dropped out.
+    embed : callable, optional
+        Gives the B * T embeddings of a batch; by default, the network embeds its images.
     """
 
-    def __init__(self, network: Network, model: nn.Module, weights: LossWeights | None = None):
+    def __init__(
+        self,
+        network: Network,
+        model: nn.Module,
+        weights: LossWeights | None = None,
+        *,
+        resting: Sequence[nn.Module] = (),
+        embed: Callable[[Any], Sequence[FrameEmbedding]] | None = None,
+    ) -> None:
         super().__init__()
         self.network, self.model = network, model
         self.weights = weights or LossWeights()
+        self.embed = embed or (lambda batch: network.embed(batch.images.flatten(0, 1)))
+        self._resting = tuple(resting)  # a tuple, so that they are no submodules twice
 
-    def forward(self, batch: SyntheticBatch, lesson: Lesson, random: torch.Generator) -> Outcome:
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, all but what rests."""
+        super().train(mode)
+        for module in self._resting:
+            module.eval()
+        return self
+
+    def forward(self, batch: ClipBatch, lesson: Lesson, random: torch.Generator) -> Outcome:
         """Practise one batch and return its loss."""
         # the fused attention's gradient takes a quarter of a step on a CPU, for few queries
         with sdpa_kernel(SDPBackend.MATH):
             return self._practise(batch, lesson, random)
 
-    def _practise(self, batch: SyntheticBatch, lesson: Lesson, random: torch.Generator) -> Outcome:
-        embeddings = self.network.embed(batch.images.flatten(0, 1))
+    def _practise(self, batch: ClipBatch, lesson: Lesson, random: torch.Generator) -> Outcome:
+        embeddings = self.embed(batch)
         frames = batch.images.shape[1]
         owners, masks = choose_objects(batch, lesson, random)
         if not owners:
@@ -173,7 +218,7 @@ class _Pupil:
     def _first_clicks(self, truth: Tensor, lesson: Lesson) -> list[tuple[Point, ...]]:
         rounds = [click_points(truth, self.random)]
         if self._draw() < lesson.several:
-            extra = 1 + int(self._draw() * 4)
+            extra = 1 + int(self._draw() * (lesson.points - 1))
             rounds += [click_points(truth, self.random, central=0.1) for _ in range(extra)]
             if self._draw() < 0.3:
                 rounds[-1] = points_beside(truth, self.random)
@@ -240,7 +285,7 @@ class _Pupil:
 
 
 def choose_objects(
-    batch: SyntheticBatch, lesson: Lesson, random: torch.Generator
+    batch: ClipBatch, lesson: Lesson, random: torch.Generator
 ) -> tuple[list[int], Tensor]:
     """Draw up to `lesson.objects` objects per clip that are seen on its first frame.
 

@@ -22,6 +22,11 @@ class LossWeights:
     others : float
         Share of the mask loss that the candidates which are not the best receive. SAM gives
         them none; a little keeps them alive from random weights.
+    focal : float
+        Of SAM 2's focal loss, beside or in place of the cross-entropy.
+    soften : float
+        Standard deviation of the Gaussian that blurs the targets' outlines, in pixels of the
+        mask; 0 leaves them sharp.
     """
 
     entropy: float = 5.0
@@ -30,6 +35,8 @@ class LossWeights:
     presence: float = 0.5
     absent: float = 6.0
     others: float = 0.1
+    focal: float = 0.0
+    soften: float = 0.0
 
 
 def masklet_loss(
@@ -54,26 +61,58 @@ def masklet_loss(
 
     References
     ----------
-    Ravi et al., arXiv:2408.00714, appendix D.2: focal (here cross-entropy), Dice, IoU and
-    presence terms, masks supervised only where the object is present.
+    Ravi et al., arXiv:2408.00714, appendix D.2: focal (here also cross-entropy), Dice, IoU
+    and presence terms, masks supervised only where the object is present. Liu et al. (SAM2S),
+    arXiv:2511.16618: softened targets.
     """
     weights = weights or LossWeights()
-    wanted = target[:, None].expand_as(logits)
+    sharp = target[:, None].expand_as(logits)
     present = (target.flatten(1).amax(dim=1) > 0).float()
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((-2, -1))
+    if weights.soften:
+        target = softened(target, weights.soften)
+    wanted = target[:, None].expand_as(logits)
+    pixels = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    entropy = pixels.mean((-2, -1))
     likely = logits.sigmoid()
     overlap = (likely * wanted).sum((-2, -1))
     dice = 1 - (2 * overlap + 1) / (likely.sum((-2, -1)) + wanted.sum((-2, -1)) + 1)
     mask_loss = weights.entropy * entropy + weights.dice * dice
+    if weights.focal:
+        mask_loss = mask_loss + weights.focal * _focal(pixels, likely, wanted)
     best = mask_loss.detach().argmin(dim=1, keepdim=True)
     chosen = mask_loss.gather(1, best)[:, 0]
     mask_loss = chosen + weights.others * (mask_loss.mean(dim=1) - chosen)
-    iou_loss = (ious - binary_iou(logits.detach(), wanted)).square().mean(dim=1)
+    iou_loss = (ious - binary_iou(logits.detach(), sharp)).square().mean(dim=1)
     share = present / present.sum().clamp(min=1)
     presence_loss = F.binary_cross_entropy_with_logits(
         presence, present, weight=torch.where(present > 0, 1.0, weights.absent)
     )
     return (share * (mask_loss + weights.iou * iou_loss)).sum() + weights.presence * presence_loss
+
+
+def softened(target: Tensor, deviation: float) -> Tensor:
+    """Blur (K, h, w) targets with a Gaussian cut off at two deviations, at most 5 x 5 for 1.
+
+    References
+    ----------
+    Liu et al. (SAM2S), arXiv:2511.16618: a 5 x 5 Gaussian of deviation 1, because where
+    exactly an outline lies differs from annotator to annotator.
+    """
+    reach = max(1, round(2 * deviation))
+    line = torch.arange(-reach, reach + 1, device=target.device, dtype=target.dtype)
+    bell = torch.exp(-(line**2) / (2 * deviation**2))
+    bell = bell / bell.sum()
+    padded = F.pad(target[:, None], (reach,) * 4, mode="replicate")
+    across = F.conv2d(padded, bell[None, None, None, :])
+    blurred: Tensor = F.conv2d(across, bell[None, None, :, None])[:, 0]
+    return blurred
+
+
+def _focal(pixels: Tensor, likely: Tensor, wanted: Tensor) -> Tensor:
+    """Return SAM 2's focal loss of masks (alpha 0.25, gamma 2) from their cross-entropy."""
+    right = likely * wanted + (1 - likely) * (1 - wanted)
+    alpha = 0.25 * wanted + 0.75 * (1 - wanted)
+    return (alpha * pixels * (1 - right).square()).mean((-2, -1))
 
 
 def binary_iou(logits: Tensor, target: Tensor) -> Tensor:

@@ -1,23 +1,25 @@
-"""One readable training loop; pretraining is `fit` fed by `SyntheticClips`."""
+"""One readable training loop: pretraining feeds it synthetic clips, fine-tuning labelled ones."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from napari_surgisam.errors import JobError
 from napari_surgisam.jobs import Event
-from napari_surgisam.training.checkpoints import Progress, TrainingFiles
-from napari_surgisam.training.lessons import Lesson, Outcome, Practice
-from napari_surgisam.training.synthesis import SyntheticBatch
+from napari_surgisam.training.checkpoints import Pack, Progress, TrainingFiles, halved
+from napari_surgisam.training.lessons import ClipBatch, Lesson, Outcome, Practice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,16 @@ class FitOptions:
         Steps between validations and checkpoints.
     minutes : float
         Stop, with a checkpoint, once this much time has passed.
+    accumulate : int
+        Batches whose gradients make a step.
+    rollbacks : int
+        How often training may go back to the last checkpoint where it collapsed; with 0, it
+        stops where the loss is not finite.
+    keep_best : bool
+        Validate also before the first step, and write the weights only where they are the
+        best so far. The state from which training resumes is always the latest.
+    patience : int
+        Stop after so many validations without a better one; 0 never stops early.
     """
 
     steps: int
@@ -75,42 +87,55 @@ class FitOptions:
     average: float = 0.998
     check_every: int = 500
     minutes: float = float("inf")
+    accumulate: int = 1
+    rollbacks: int = 3
+    keep_best: bool = False
+    patience: int = 0
 
 
-Curriculum = Callable[[int], tuple[SyntheticBatch, Lesson]]
+Curriculum = Callable[[int], tuple[ClipBatch, Lesson]]
 Validation = Callable[[Practice], dict[str, float]]
 
 
 def fit(
     practice: Practice,
     curriculum: Curriculum,
-    validation: Validation,
+    validation: Validation | None,
     options: FitOptions,
     out: Path,
     *,
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
     seed: int = 0,
+    parameters: Sequence[dict[str, Any]] | None = None,
+    pack: Pack = halved,
 ) -> Generator[StepTrained, None, None]:
     """Train until the step or the time is reached; a job.
 
-    Next to `out` (averaged weights, float16, with `metadata`) lie `.state.pt`, from which
-    training resumes, and `.curves.csv`. All are replaced at once, never half-written.
+    Next to `out` (averaged weights, as `pack` leaves them, with `metadata`) lie `.state.pt`,
+    from which training resumes, and `.curves.csv`. All are replaced at once, never half-written.
+    What is random in a step depends on the seed and the step alone: a run that was killed
+    and resumed ends with the weights of one that was not, if its `curriculum` does likewise.
 
     Parameters
     ----------
     practice : Practice
     curriculum : callable
-        Gives batch and lesson of a step.
-    validation : callable
-        Gives figures of the averaged network; the first decides whether it collapsed.
+        Gives batch and lesson by number; a step takes the next `accumulate` of them.
+    validation : callable or None
+        Gives figures of the averaged network; the first is the one that counts. Of several
+        processes, the first one's are taken.
     resume : bool
         Go on from `.state.pt`, or, where there is none, from the weights in `out`.
+    parameters : sequence of dict, optional
+        Groups of parameters for the optimiser, each with the ``scale`` of its learning rate.
+    pack : callable
+        Turns averaged weights into those that are written.
 
     Raises
     ------
     JobError
-        If the loss stays not finite after three rollbacks.
+        If the loss stays not finite, or a file cannot be written.
     """
     torch.set_flush_denormal(True)
     # memory and its attention rest while single images are practised
@@ -118,7 +143,7 @@ def fit(
     accelerator = Accelerator(cpu=_on_cpu(practice), kwargs_handlers=[resting])
     model = practice.model
     optimiser = torch.optim.AdamW(
-        model.parameters(),
+        model.parameters() if parameters is None else parameters,
         lr=options.learning_rate,
         betas=(0.9, 0.98),
         weight_decay=options.weight_decay,
@@ -126,50 +151,75 @@ def fit(
     trainee, optimiser = accelerator.prepare(practice, optimiser)
     averaged = {name: value.detach().clone().float() for name, value in model.state_dict().items()}
     progress = Progress()
-    files = TrainingFiles(out)
+    files = TrainingFiles(out, pack)
     if resume:
         files.resume(model, optimiser, averaged, progress)
-    random = torch.Generator(device=accelerator.device)
-    random.manual_seed(seed + progress.step + 7919 * accelerator.process_index)
     started = time.monotonic() - progress.seconds
     rollbacks = 0
     for group in optimiser.param_groups:
         group["lr"] = 0.0
-    batches = _ReadAhead(curriculum, options.steps)
+
+    def validated() -> dict[str, float]:
+        if validation is None:
+            return {}
+        with _Swapped(model, averaged):
+            figures = [validation(practice)]
+        found: dict[str, float] = broadcast_object_list(figures)[0]
+        return found
+
+    def save(figures: Mapping[str, float], loss: float) -> str:
+        better = progress.judge(next(iter(figures.values()))) if figures else True
+        if not accelerator.is_main_process:
+            return ""
+        wanted = better or not options.keep_best
+        files.save(
+            model, optimiser, averaged, progress, metadata or {}, figures, loss, weights=wanted
+        )
+        return f"saved {out.name}" if wanted else f"kept the better {out.name}"
+
+    if options.keep_best and progress.step == 0:
+        figures = validated()
+        progress.before = dict(figures)
+        yield _event(progress, options, float("nan"), figures, save(figures, float("nan")))
+    batches = _ReadAhead(curriculum, options.steps * options.accumulate)
     while progress.step < options.steps:
         rate = _rate(progress, options)
         for group in optimiser.param_groups:
-            group["lr"] = rate
-        model.train()
-        batch, lesson = batches(progress.step)
-        outcome: Outcome = trainee(batch, lesson, random)
-        optimiser.zero_grad()
-        accelerator.backward(outcome.loss)
+            group["lr"] = rate * group.get("scale", 1.0)
+        practice.train()
+        loss, outcomes, faulty = _gradients(
+            accelerator, trainee, batches, progress.step, options.accumulate, seed
+        )
         accelerator.clip_grad_norm_(model.parameters(), options.clip_norm)
-        loss = float(outcome.loss.detach())
-        if torch.isfinite(outcome.loss):
+        finite = math.isfinite(loss)
+        if finite:
             optimiser.step()
             _average(averaged, model, min(options.average, (progress.step + 1) / 100))
+        elif not options.rollbacks:
+            where = f"on {faulty}" if faulty else "in another process"
+            raise JobError(
+                f"The loss became {loss} at step {progress.step + 1}, {where}. The best weights "
+                f"until then are in {out}. Look at that sample, or lower the learning rate."
+            )
         progress.step += 1
-        progress.prompts += outcome.prompts * accelerator.num_processes
+        progress.prompts += sum(o.prompts for o in outcomes) * accelerator.num_processes
         progress.seconds = time.monotonic() - started
-        for name, iou in outcome.ious.items():
+        for name, iou in (pair for outcome in outcomes for pair in outcome.ious.items()):
             progress.running[name] = 0.99 * progress.running.get(name, iou) + 0.01 * iou
         out_of_time = progress.seconds > options.minutes * 60
-        figures: dict[str, float] | None = None
+        found: dict[str, float] | None = None
         message = ""
         if (
             progress.step % options.check_every == 0
             or progress.step == options.steps
-            or (out_of_time or not torch.isfinite(outcome.loss))
+            or (out_of_time or not finite)
         ):
-            with _Swapped(model, averaged):
-                figures = validation(practice)
-            score = next(iter(figures.values()))
-            collapsed = not torch.isfinite(outcome.loss) or score < 0.6 * progress.best
-            if collapsed and files.state.exists():
+            found = validated()
+            score = next(iter(found.values()), 0.0)
+            collapsed = not finite or score < 0.6 * progress.best
+            if collapsed and options.rollbacks and files.state.exists():
                 rollbacks += 1
-                if rollbacks > 3:
+                if rollbacks > options.rollbacks:
                     raise JobError(
                         f"Training collapsed {rollbacks} times near step {progress.step} (loss "
                         f"{loss:.3g}, {score:.3f} after {progress.best:.3f}); the last good "
@@ -180,21 +230,64 @@ def fit(
                 progress.scale *= 0.5
                 progress.warm_from = progress.step
                 message = f"collapsed at step {failed}: back to step {progress.step}, half the rate"
-            elif accelerator.is_main_process:
-                progress.best = max(progress.best, score)
-                files.save(model, optimiser, averaged, progress, metadata or {}, figures, loss)
-                message = f"saved {out.name}"
-        yield StepTrained(
-            done=progress.step,
-            total=options.steps,
-            loss=loss,
-            prompts=progress.prompts,
-            ious=dict(progress.running),
-            validation=figures,
-            message=message,
-        )
-        if out_of_time:
+            else:
+                message = save(found, loss)
+        enough = bool(options.patience) and progress.stale >= options.patience
+        if enough and found is not None:
+            message += f"; {progress.stale} validations were not better, so training stops"
+        yield _event(progress, options, loss, found, message)
+        if out_of_time or (enough and found is not None):
             return
+
+
+def _gradients(
+    accelerator: Accelerator,
+    trainee: nn.Module,
+    batches: _ReadAhead,
+    step: int,
+    accumulate: int,
+    seed: int,
+) -> tuple[float, list[Outcome], str]:
+    """Leave the gradients of a step; returns its loss over all processes, and what broke it."""
+    trainee.zero_grad(set_to_none=True)
+    losses, outcomes, faulty = [], [], ""
+    process, processes = accelerator.process_index, accelerator.num_processes
+    for turn in range(accumulate):
+        batch, lesson = batches(step * accumulate + turn)
+        # so that neither a pause nor the number of processes changes what is drawn
+        place = (step * processes + process) * accumulate + turn
+        torch.manual_seed(seed * 1_000_003 + place)
+        random = torch.Generator(device=accelerator.device)
+        random.manual_seed(seed * 1_000_003 + place)
+        last = turn + 1 == accumulate
+        with nullcontext() if last else accelerator.no_sync(trainee):
+            outcome: Outcome = trainee(batch, lesson, random)
+            if outcome.loss.requires_grad:
+                accelerator.backward(outcome.loss / accumulate)
+        losses.append(outcome.loss.detach())
+        outcomes.append(outcome)
+        if not torch.isfinite(outcome.loss):
+            faulty = str(getattr(batch, "sample", f"batch {place}"))
+    mean = accelerator.reduce(torch.stack(losses).mean(), "mean")
+    return float(mean), outcomes, faulty
+
+
+def _event(
+    progress: Progress,
+    options: FitOptions,
+    loss: float,
+    figures: Mapping[str, float] | None,
+    message: str,
+) -> StepTrained:
+    return StepTrained(
+        done=progress.step,
+        total=options.steps,
+        loss=loss,
+        prompts=progress.prompts,
+        ious=dict(progress.running),
+        validation=figures,
+        message=message,
+    )
 
 
 class _ReadAhead:
@@ -204,9 +297,9 @@ class _ReadAhead:
         self.curriculum, self.steps = curriculum, steps
         self.maker = ThreadPoolExecutor(1, thread_name_prefix="clips")
         self.step = -1
-        self.following: Future[tuple[SyntheticBatch, Lesson]] | None = None
+        self.following: Future[tuple[ClipBatch, Lesson]] | None = None
 
-    def __call__(self, step: int) -> tuple[SyntheticBatch, Lesson]:
+    def __call__(self, step: int) -> tuple[ClipBatch, Lesson]:
         batch = self.following
         if batch is None or step != self.step:
             batch = self.maker.submit(self.curriculum, step)

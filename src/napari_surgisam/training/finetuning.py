@@ -1,0 +1,402 @@
+"""Fine-tune a model on someone's labels: what is planned, the job, and what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+
+from napari_surgisam.engine.checkpoints import ENCODER, Checkpoint, read_checkpoint
+from napari_surgisam.engine.devices import choose_device
+from napari_surgisam.engine.embeddings import EmbeddingCache
+from napari_surgisam.engine.focus import choose_focus
+from napari_surgisam.engine.models import build_network, find_weights
+from napari_surgisam.engine.policies import choose_policy
+from napari_surgisam.engine.registry import published_model
+from napari_surgisam.errors import DataError, ModelError
+from napari_surgisam.evaluation.cases import Case, OpenCase
+from napari_surgisam.evaluation.jobs import peak_memory
+from napari_surgisam.jobs import Event
+from napari_surgisam.training.adapters import adapted_names, insert_adapters, merged_state
+from napari_surgisam.training.clip_reading import ClipReader, LabelledClip, Schedule, embed_cached
+from napari_surgisam.training.clips import (
+    Sample,
+    Split,
+    choose_samples,
+    count_by_class,
+    open_labelled,
+    split_cases,
+)
+from napari_surgisam.training.lessons import Lesson, Practice
+from napari_surgisam.training.recipes import (
+    Recipe,
+    choose_recipe,
+    freeze,
+    parameter_groups,
+    part_of,
+    resting_modules,
+)
+from napari_surgisam.training.trainer import FitOptions, StepTrained, fit
+from napari_surgisam.training.tuned_models import model_card, register_tuned
+from napari_surgisam.training.validation import TrackedDice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneOptions:
+    """What `surgisam finetune` may be told.
+
+    Parameters
+    ----------
+    recipe : str
+        Name of one of `recipes.RECIPES`.
+    base : str
+        Name or file of the model to start from.
+    samples_per_class : int, optional
+        Labelled frames of each class to learn from; all by default.
+    epochs : int, optional
+        The recipe's by default.
+    val_fraction : float
+        Share of the cases that examine; with 0, training ends after all epochs and the
+        last weights are kept.
+    seed : int
+        Of split, samples, clips and clicks.
+    merge : bool
+        Take all labels as one object.
+    patience : int
+        Epochs without a better validation after which training stops; 0 never stops.
+    learning_rate : float, optional
+        The recipe's by default.
+    image_size : int, optional
+        The model's by default, in pixels.
+    device, precision : str
+        As for `load_network`.
+    """
+
+    recipe: str = "decoder-only"
+    base: str = "embedded"
+    samples_per_class: int | None = None
+    epochs: int | None = None
+    val_fraction: float = 0.2
+    seed: int = 0
+    merge: bool = False
+    patience: int = 8
+    learning_rate: float | None = None
+    image_size: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned(Event):
+    """What will be trained is settled.
+
+    Parameters
+    ----------
+    facts : mapping of str to Any
+        Plain values, fit for JSON.
+    """
+
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned(Event):
+    """The model is tuned and in the list of models.
+
+    Parameters
+    ----------
+    name : str
+    path : Path
+    before, after : mapping of str to float
+        Validation of the base and of what was written; empty without validation.
+    """
+
+    name: str
+    path: Path
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Finetuning:
+    """A fine-tuning that can be run: labels, split and samples are checked.
+
+    Parameters
+    ----------
+    options : FinetuneOptions
+    recipe : Recipe
+    cases : mapping of str to OpenCase
+    split : Split
+    samples : tuple of Sample
+    base : Path
+        Weights of the model to start from.
+    """
+
+    options: FinetuneOptions
+    recipe: Recipe
+    cases: Mapping[str, OpenCase]
+    split: Split
+    samples: tuple[Sample, ...]
+    base: Path
+
+    @classmethod
+    def prepare(cls, cases: Iterable[Case], options: FinetuneOptions) -> Finetuning:
+        """Open the cases and draw split and samples.
+
+        Raises
+        ------
+        DataError
+            If the labels cannot be learned from, or the split leaves nothing.
+        ModelError
+            If there is no such recipe or model.
+        """
+        recipe = choose_recipe(options.recipe)
+        base = find_weights(options.base)
+        if options.epochs is not None and options.epochs < 1:
+            raise DataError(f"{options.epochs} epochs train nothing: take 1 or more.")
+        opened = open_labelled(cases, merge=options.merge)
+        split = split_cases(list(opened), options.val_fraction, options.seed)
+        teaching = {name: opened[name] for name in split.training}
+        samples = choose_samples(teaching, options.samples_per_class, options.seed)
+        return cls(options, recipe, opened, split, samples, base)
+
+    @property
+    def epochs(self) -> int:
+        """How often every sample is practised."""
+        return self.options.epochs or self.recipe.epochs
+
+    def steps_per_epoch(self, processes: int = 1) -> int:
+        """Return how many steps see every sample once."""
+        return ceil(len(self.samples) / (self.recipe.batch * processes))
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What is settled, in plain values: with it, the run can be repeated."""
+        return {
+            "recipe": self.recipe.name,
+            "source": self.recipe.source,
+            "base": self.options.base,
+            "classes": count_by_class(self.samples),
+            "split": asdict(self.split),
+            "samples_per_class": self.options.samples_per_class,
+            "epochs": self.epochs,
+            "seed": self.options.seed,
+            "merged": self.options.merge,
+        }
+
+    def run(
+        self, out: Path, name: str, *, resume: bool = False
+    ) -> Generator[Planned | StepTrained | Tuned, None, None]:
+        """Train, and enter the result into the list of models; a job.
+
+        Closing it cancels; the best weights until then are in `out`.
+
+        Parameters
+        ----------
+        out : Path
+            The weights, ``.safetensors``; see `fit` for what lies beside. ``.plan.json``
+            holds split, samples per class and settings.
+        name : str
+            To use the model by.
+        resume : bool
+            Go on from what lies beside `out`; the settings must be the same.
+
+        Raises
+        ------
+        DataError, ModelError
+            If the settings differ from those of the run to resume, or the model is damaged.
+        JobError
+            If the loss is not finite, or a file cannot be written.
+        """
+        trainee = _Trainee(self)
+        process = PartialState(cpu=trainee.device.type == "cpu")
+        if process.is_main_process:
+            self._write_plan(out, trainee.sha256, resume=resume)
+        yield Planned(done=0, total=self.epochs, facts={**self.facts, **trainee.size})
+        every = self.steps_per_epoch(process.num_processes)
+        steps = every * self.epochs
+        options = FitOptions(
+            steps=steps,
+            learning_rate=self.options.learning_rate or self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            clip_norm=self.recipe.clip_norm,
+            warmup=min(20, max(1, steps // 10)),
+            cooldown=steps,
+            average=0.99,
+            check_every=every,
+            accumulate=self.recipe.batch,
+            rollbacks=0,
+            keep_best=True,
+            patience=self.options.patience if self.split.validation else 0,
+        )
+        yield from fit(
+            trainee.practice,
+            trainee.curriculum,
+            trainee.validation,
+            options,
+            out,
+            metadata=model_card(self, trainee.checkpoint, trainee.size_of_image, trainee.sha256),
+            resume=resume,
+            seed=self.options.seed,
+            parameters=parameter_groups(trainee.practice.model, self.recipe),
+            pack=trainee.pack,
+        )
+        if not process.is_main_process:
+            return
+        before, best = register_tuned(out, name, self.options.base)
+        yield Tuned(
+            done=self.epochs, total=self.epochs, name=name, path=out, before=before, after=best
+        )
+
+    def trial(self) -> dict[str, Any]:
+        """Practise one clip and return what training will take, in plain values.
+
+        Returns
+        -------
+        dict
+            Beside `facts`: ``parameters`` that are trained and all of them,
+            ``seconds_per_epoch`` without validation, ``bytes`` of memory.
+        """
+        trainee = _Trainee(self)
+        trainee.practice.train()
+        random = torch.Generator(device=trainee.device).manual_seed(self.options.seed)
+        clip, lesson = trainee.curriculum(0)
+        seconds = []
+        for _ in range(2):  # the first warms up
+            started = perf_counter()
+            outcome = trainee.practice(clip, lesson, random)
+            outcome.loss.backward()
+            seconds.append(perf_counter() - started)
+        trained = int(trainee.size["trained_parameters"])
+        return {
+            **self.facts,
+            **trainee.size,
+            "seconds_per_epoch": round(min(seconds) * len(self.samples), 1),
+            # beside the gradients that are there: two moments of AdamW, and the average
+            "bytes": peak_memory() + 4 * (2 * trained + int(trainee.size["parameters"])),
+        }
+
+    def _write_plan(self, out: Path, sha256: str, *, resume: bool) -> None:
+        plan = {
+            **self.facts,
+            "base_sha256": sha256,
+            "learning_rate": self.options.learning_rate or self.recipe.learning_rate,
+            "image_size": self.options.image_size,
+            "samples": [str(sample) for sample in self.samples],
+        }
+        plan = json.loads(json.dumps(plan))  # as it will be read: with lists for tuples
+        path = out.with_suffix(".plan.json")
+        if resume and path.exists():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            changed = sorted(key for key in plan if known.get(key) != plan[key])
+            if changed:
+                raise DataError(
+                    f"{out} was begun otherwise: {', '.join(changed)} changed since. Give the same "
+                    "data and options as then, or another --out."
+                )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+class _Trainee:
+    """The network of a fine-tuning, with what feeds and examines it."""
+
+    def __init__(self, job: Finetuning) -> None:
+        options, recipe = job.options, job.recipe
+        self.job = job
+        self.device = choose_device(options.device)
+        self.checkpoint, self.sha256, own = _read_base(job.base)
+        self.size_of_image = options.image_size or own
+        network = build_network(
+            self.checkpoint, self.size_of_image, str(self.device), options.precision, str(job.base)
+        )
+        model = getattr(network, "model", None)
+        if not isinstance(model, torch.nn.Module):
+            raise ModelError(f"{options.base} cannot be fine-tuned: it has no weights to train.")
+        insert_adapters(model, recipe.adapters, options.seed)
+        freeze(model, recipe)
+        moving = [n for n, p in model.named_parameters() if p.requires_grad]
+        fixed = not any(name.startswith(ENCODER) for name in moving)
+        self.cache = EmbeddingCache() if fixed else None
+        focus = choose_focus("default", options.base)
+        embed = None
+        if recipe.cached and self.cache is not None:
+            embed = partial(embed_cached, cases=job.cases, network=network, cache=self.cache)
+        self.practice = Practice(
+            network,
+            model,
+            recipe.losses,
+            resting=resting_modules(model),
+            embed=embed,
+        )
+        self.reader = ClipReader(
+            job.cases,
+            recipe,
+            self.size_of_image,
+            focused=focus is not None,
+            device=self.device,
+        )
+        self.schedule = Schedule(job.samples, options.seed)
+        examined = [job.cases[case] for case in job.split.validation]
+        policy = choose_policy("auto", options.base)
+        self.validation = (
+            TrackedDice(examined, network, policy, focus, self.cache, options.seed)
+            if examined
+            else None
+        )
+        total = sum(p.numel() for p in model.parameters())
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        self.size = {"parameters": total, "trained_parameters": trained}
+
+    def curriculum(self, number: int) -> tuple[LabelledClip, Lesson]:
+        """Return the clip to practise, by its number among those of this process."""
+        recipe, seed = self.job.recipe, self.job.options.seed
+        state = PartialState(cpu=self.device.type == "cpu")
+        step, turn = divmod(number, recipe.batch)
+        place = (step * state.num_processes + state.process_index) * recipe.batch + turn
+        return self.reader.read(self.schedule(place), (seed, 3, place)), recipe.lesson
+
+    def pack(self, averaged: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Merge adapters; what was frozen is written as it was read, to the bit."""
+        adapted = adapted_names(self.practice.model)
+        trained = self.job.recipe.trained
+        merged = merged_state(self.practice.model, averaged)
+        return {
+            name: value if part_of(name) in trained or name in adapted else base
+            for name, value in merged.items()
+            for base in [self.checkpoint.state[name]]
+        }
+
+
+def _read_base(path: Path) -> tuple[Checkpoint, str, int]:
+    """Return the weights of a base, their file's hash and the image size that suits them."""
+    import pooch
+
+    checkpoint = read_checkpoint(path)
+    published = published_model(path.name, checkpoint.config)
+    own = checkpoint.image_size if published is None else published.image_size
+    return checkpoint, str(pooch.file_hash(str(path))), own
+
+
+def check_out(out: Path) -> None:
+    """Check the name of the file to write.
+
+    Raises
+    ------
+    DataError
+        If it does not end in ``.safetensors``.
+    """
+    if out.suffix != ".safetensors":
+        raise DataError(f"{out} cannot hold the weights: give a path that ends in .safetensors.")
