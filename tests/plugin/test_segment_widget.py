@@ -199,6 +199,18 @@ def test_a_box_is_a_prompt(desk):
     assert desk.widget.bench.prompts.shapes is None
 
 
+def test_escape_ends_drawing_boxes(desk):
+    bench = desk.widget.bench
+    bench.draw_box()
+    desk.settle()
+    assert "Esc" in desk.widget.line.message.text
+    shapes = bench.prompts.shapes
+    next(action for key, action in shapes.keymap.items() if str(key) == "Escape")(shapes)
+    assert desk.viewer.layers.selection.active is bench.prompts.points
+    assert bench.prompts.points.mode == "add"
+    assert "Click on the object" in desk.widget.line.message.text
+
+
 @pytest.mark.parametrize(
     ("where", "message"), [((0, 400, 20), "outside"), ((20, 20, 20), "frames 0 to 11")]
 )

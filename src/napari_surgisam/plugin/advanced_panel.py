@@ -116,7 +116,7 @@ class AdvancedPanel(QWidget):
             form.addRow(label, widget)
         inside = QWidget()
         inside.setLayout(form)
-        self.fold = QCollapsible("Advanced")
+        self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self.fold.addWidget(inside)
         self.fold.collapse(animate=False)
         self._prompted.setSuffix(" prompted frames")

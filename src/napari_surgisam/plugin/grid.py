@@ -16,6 +16,7 @@ NO_AXIS = -1
 
 TIME_NAMES = frozenset({"t", "time", "frame", "frames"})
 CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels"})
+SPACE_NAMES = frozenset({"z", "y", "x", "depth", "slice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,13 @@ def axis_word(label: str) -> str:
     """Return what a person calls an axis of this name; napari's numbers are a "slider"."""
     words = {"t": "time", "z": "depth"}
     return words.get(label.lower(), "slider" if label.lstrip("-").isdigit() else label)
+
+
+def frame_word(labels: Sequence[str], axis: int | None) -> str:
+    """Return what one frame along an axis is called: "frame", in space "slice", else "picture"."""
+    if axis is None:
+        return "picture"
+    return "slice" if labels[axis].lower() in SPACE_NAMES else "frame"
 
 
 def frame_grid(

@@ -14,7 +14,7 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("T", "toggle_polarity", "switch between “this” and “not this” (or hold Alt and click)"),
     ("B", "draw_box", "draw a box around the object"),
     ("P", "propagate", "propagate"),
-    ("Escape", "cancel", "cancel, keeping what is done"),
+    ("Escape", "escape", "cancel, keeping what is done; end drawing boxes"),
     ("N", "next_doubtful", "next doubtful frame"),
     ("Control-Z", "undo", "undo the last click, stroke or propagation"),
     ("Control-Shift-Z", "redo", "redo"),

@@ -54,6 +54,7 @@ class MessageLine(QWidget):
         self.setVisible(bool(message.text))
         while (item := self._buttons.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
+                widget.hide()  # it is drawn until Qt deletes it
                 widget.deleteLater()
         for text, remedy in message.remedies:
             button = QPushButton(text)

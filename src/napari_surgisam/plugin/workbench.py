@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.plugin.advice import next_step, outcome
+from napari_surgisam.plugin.grid import frame_word
 from napari_surgisam.plugin.keys import bind_keys, unbind_keys
 from napari_surgisam.plugin.layer_reading import layer_grid
 from napari_surgisam.plugin.layers import (
@@ -36,10 +37,7 @@ if TYPE_CHECKING:
     from napari_surgisam.plugin.advanced_panel import Settings
     from napari_surgisam.plugin.runner import JobThread
 
-SPACE_NAMES = frozenset({"z", "y", "x", "depth", "slice"})
-
-ROWS_MILLISECONDS = 500
-"""How often the table is renewed at most."""
+ROWS_MILLISECONDS = 500  # between renewals of the table, at least
 
 
 class Workbench(QObject):
@@ -108,9 +106,7 @@ class Workbench(QObject):
     @property
     def unit(self) -> str:
         """What one frame is called: "frame" in time, "slice" in space, else "picture"."""
-        if (axis := self.grid.axis) is None:
-            return "picture"
-        return "slice" if self.image.axis_labels[axis].lower() in SPACE_NAMES else "frame"
+        return frame_word(self.image.axis_labels, self.grid.axis)
 
     @property
     def session(self) -> Session | None:
@@ -194,10 +190,8 @@ class Workbench(QObject):
     def next_doubtful(self) -> None:
         """Show the next frame whose masks the network doubts."""
         annotation = self.live.annotation
-        places = [] if annotation is None else doubtful_places(annotation)
-        self._jump(
-            [p.start for p in places], f"No doubtful {self.unit}: the model trusts every mask."
-        )
+        starts = [] if annotation is None else [p.start for p in doubtful_places(annotation)]
+        self._jump(starts, f"No doubtful {self.unit}: the model trusts every mask.")
 
     # -- work
 
@@ -208,6 +202,14 @@ class Workbench(QObject):
         self._deeds.append("step")
         self._say("You can look around meanwhile. A click stops the run and counts.")
         self.live.propagate(plan, [selected] if only_selected and selected is not None else None)
+
+    def escape(self) -> None:
+        """Stop the propagation; where none runs, end drawing boxes."""
+        if self.live.is_propagating:
+            self.live.cancel()
+        elif self.viewer.layers.selection.active is self.prompts.shapes:
+            self.start_clicking()
+            self.hint()
 
     def undo(self) -> None:
         """Take back the last click, stroke of the brush, or propagation."""
@@ -251,7 +253,7 @@ class Workbench(QObject):
             "toggle_polarity": self.toggle_polarity,
             "draw_box": self.draw_box,
             "propagate": self.propagate_requested.emit,
-            "cancel": self.live.cancel,
+            "escape": self.escape,
             "next_doubtful": self.next_doubtful,
             "undo": self.undo,
             "redo": self.redo,
@@ -319,8 +321,6 @@ class Workbench(QObject):
     def hint(self) -> None:
         """Say what to do next."""
         self._say(next_step(self.session, self.objects.names, self.unit))
-
-    # -- small things
 
     def _say(self, text: str) -> None:
         self.message.emit(Message(text))
