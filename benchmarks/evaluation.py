@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
 from scipy import ndimage as ndi
 
+from napari_surgisam.benchmark.figures import describe_machine
 from napari_surgisam.metrics.masks import dsc
 from napari_surgisam.metrics.surfaces import nsd
 

@@ -34,9 +34,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # solvers of small systems w
 import cases
 import numpy as np
 from baselines import CarriedByFlow, RandomWalker
-from machine import describe_machine
 from models import EmbeddedModel
 
+from napari_surgisam.benchmark.figures import describe_machine
 from napari_surgisam.data.clicks import correction_click, first_click, spread_clicks
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import Point

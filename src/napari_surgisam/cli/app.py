@@ -6,6 +6,7 @@ import typer
 
 from napari_surgisam.cli import (
     batch,
+    bench,
     convert,
     demo,
     evaluate,
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(propagate.propagate)
 app.command()(batch.batch)
+app.command()(bench.bench)
 app.command()(evaluate.evaluate)
 app.command()(evaluate.compare)
 app.command()(convert.convert)

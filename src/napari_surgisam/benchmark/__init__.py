@@ -1,0 +1,1 @@
+"""How fast and how frugal the engine is, beside the official predictor."""
