@@ -55,6 +55,14 @@ def infer_vos(
     per_obj_png_file: Annotated[
         bool, typer.Option("--per_obj_png_file", help="A folder per object, as in SA-V.")
     ] = False,
+    apply_postprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--apply_postprocessing",
+            help="Remember prompted masks with hard edges, as in interactive use. Holes are not "
+            "filled.",
+        ),
+    ] = False,
     track_object_appearing_later_in_video: Annotated[
         bool,
         typer.Option(
@@ -79,6 +87,7 @@ def infer_vos(
 
     videos = _videos(base_video_dir, video_list_file)
 
+    from napari_surgisam.engine.models import without_postprocessing
     from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.evaluation.vos import VosOptions, score_video, segment_video
 
@@ -95,6 +104,8 @@ def infer_vos(
         input_mask_dir, output_mask_dir, use_all_masks, per_obj_png_file, score_thresh
     )
     tracker = replace(settings.tracker(), max_conditioning=None)
+    if not apply_postprocessing:
+        tracker = replace(tracker, network=without_postprocessing(tracker.network))
     for number, video in enumerate(videos, start=1):
         what = f"{number}/{len(videos)} {video.name}"
         for _ in follow(segment_video(video, options, tracker), what, quiet=quiet):

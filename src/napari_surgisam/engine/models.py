@@ -136,6 +136,20 @@ def load_network(
     return build_network(checkpoint, image_size or own, device, precision, str(path))
 
 
+def without_postprocessing(network: Network) -> Network:
+    """Return a network that leaves prompted masks as soft as they are when it remembers them.
+
+    SAM 2's published figures are made so: ``vos_inference.py`` has no post-processing, but
+    ``SAM2VideoPredictor``, whose answers `load_network`'s networks give, makes these masks
+    hard. The network itself is changed.
+    """
+    from napari_surgisam.engine.sam2_network import Sam2Network
+
+    if isinstance(network, Sam2Network):
+        network.keep_soft_prompts()
+    return network
+
+
 def check_settings(
     model: str | Path,
     device: str = "auto",

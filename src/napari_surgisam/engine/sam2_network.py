@@ -138,6 +138,14 @@ class Sam2Network:
             ),
         )
 
+    def keep_soft_prompts(self) -> None:
+        """Encode the masks of prompted frames as soft as they are from now on.
+
+        By default they are made hard first, as in `SAM2VideoPredictor`. SAM 2's own evaluation,
+        ``vos_inference.py``, does without this and its other post-processing.
+        """
+        self.model.binarize_mask_from_pts_for_mem_enc = False
+
     @property
     def _batches(self) -> bool:
         return self.batched or self.model.training

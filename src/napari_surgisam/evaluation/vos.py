@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId
+from napari_surgisam.data.regions import Region
+from napari_surgisam.engine.network import Prediction
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import FrameSegmented, Tracker
@@ -52,8 +55,13 @@ class VosOptions:
 
 @dataclass(slots=True)
 class _Inputs:
+    video: str
     prompts: dict[tuple[ObjectId, int], Mask] = field(default_factory=dict)
     palette: bytes | None = None
+
+    @property
+    def object_ids(self) -> list[ObjectId]:
+        return sorted({object_id for object_id, _ in self.prompts})
 
 
 def segment_video(
@@ -86,16 +94,17 @@ def segment_video(
     session.set_prompts(
         MaskPrompt(object_id, frame, mask) for (object_id, frame), mask in inputs.prompts.items()
     )
-    yield from session.propagate(Plan("first-n"))
-    target = options.outputs / video.name
-    try:
-        for frame, name in enumerate(frames.names):
-            masks = _masks(session, frame, options)
-            for folder, labels in _pictures(masks, frames.shape, options):
-                (target / folder).mkdir(parents=True, exist_ok=True)
-                write_palette_png(target / folder / f"{name}.png", labels, inputs.palette)
-    except OSError as error:
-        raise DataError(f"The masks {target} cannot be written: {error.strerror}.") from error
+    answers: dict[int, dict[ObjectId, Prediction]] = {}
+    written = 0
+    for event in session.propagate(Plan("first-n")):
+        answers.setdefault(event.frame, {}).update(event.predictions)
+        # prompts are answered first, then frames ascend: those before this one are done
+        while event.direction is not None and written < event.frame:
+            _write(frames, written, answers.pop(written, {}), inputs, options)
+            written += 1
+        yield event
+    for frame in range(written, len(frames)):
+        _write(frames, frame, answers.pop(frame, {}), inputs, options)
 
 
 def score_video(video: Path, options: VosOptions, truth: Path) -> CaseScores:
@@ -133,7 +142,7 @@ def _read_inputs(video: str, frames: PictureFrames, options: VosOptions) -> _Inp
     folder = options.input_masks / video
     if not folder.is_dir():
         raise DataError(f"{video} has no input masks: {folder} does not exist.")
-    inputs = _Inputs()
+    inputs = _Inputs(video)
     for frame, name in enumerate(frames.names):
         for path, only in _mask_files(folder, name, options):
             labels = read_labels(path)[0]
@@ -162,22 +171,53 @@ def _mask_files(folder: Path, name: str, options: VosOptions) -> Iterator[tuple[
     return ((path, number) for path, number in paths if path.exists())
 
 
-def _masks(session: Session, frame: int, options: VosOptions) -> dict[ObjectId, Mask]:
-    """Return each object's mask on a frame; without files of their own they do not overlap."""
-    highest = np.full(session.frames.shape, -np.inf, np.float32)
-    logits: dict[ObjectId, NDArray[np.float32]] = {}
-    for object_id, masklet in sorted(session.masklets.items()):
-        stored = masklet.get(frame)
-        whole = np.full(session.frames.shape, -np.inf, np.float32)
-        if stored is not None and not stored.empty:
-            rows, columns, values = stored.upsample(session.frames.shape)
-            whole[rows, columns] = values
-        logits[object_id] = whole
-        highest = np.maximum(highest, whole)
+def _write(
+    frames: PictureFrames,
+    frame: int,
+    answers: Mapping[ObjectId, Prediction],
+    inputs: _Inputs,
+    options: VosOptions,
+) -> None:
+    target, name = options.outputs / inputs.video, f"{frames.names[frame]}.png"
+    masks = dict.fromkeys(inputs.object_ids, np.zeros(frames.shape, np.bool_))
+    masks |= _masks(answers, frames.shape, options)
+    try:
+        for folder, labels in _pictures(masks, frames.shape, options):
+            (target / folder).mkdir(parents=True, exist_ok=True)
+            write_palette_png(target / folder / name, labels, inputs.palette)
+    except OSError as error:
+        raise DataError(f"The masks {target} cannot be written: {error.strerror}.") from error
+
+
+def _masks(
+    answers: Mapping[ObjectId, Prediction], shape: tuple[int, int], options: VosOptions
+) -> dict[ObjectId, Mask]:
+    """Return each object's mask on a frame; without files of their own they do not overlap.
+
+    The logits are the network's own: those that a session stores are rounded where that moves
+    no outline, which is too much where two objects compete.
+    """
+    logits = {k: _enlarged(answers[k], shape) for k in sorted(answers)}
+    if not logits:
+        return {}
+    highest = np.maximum.reduce(list(logits.values()))
     return {
         object_id: (own > options.threshold) & (options.per_object_files | (own == highest))
         for object_id, own in logits.items()
     }
+
+
+def _enlarged(answer: Prediction, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the (H, W) logits of an answer, interpolated as SAM 2 does."""
+    seen = answer.region or Region(0, 0, *shape)
+    size = (seen.height, seen.width)
+    small = answer.mask_logits.detach().float()[None, None]
+    # where they were computed: other devices round otherwise
+    large = F.interpolate(small, size=size, mode="bilinear", align_corners=False)[0, 0]
+    whole = np.full(shape, -np.inf, np.float32)
+    rows = slice(seen.top, seen.top + seen.height)
+    whole[rows, seen.left : seen.left + seen.width] = large.cpu().numpy()
+    return whole
 
 
 def _pictures(
