@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from types import MappingProxyType
 
 from napari_surgisam.data.windows import Window
 from napari_surgisam.engine.settings import EngineSettings, loaded_tracker
 from napari_surgisam.errors import DataError
+from napari_surgisam.formats.label_files import remove
 
 COLUMNS = ("source", "prompts", "out")
 SEPARATOR = ";"
@@ -130,10 +132,21 @@ def segment_row(task: SegmentTask) -> Path:
     with create_labels(row.out, frames, max(book.object_ids), task.overwrite) as writer:
         for event in session.propagate(Plan(order)):
             writer.write(event.frame, session.labels(event.frame))
+    _remove_leftovers(row.out)
     damage = getattr(frames, "damage", "")
     if damage:
         raise DataError(f"{damage} Their labels are in {row.out}.")
     return row.out
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what killed processes left of an output that is complete by now."""
+    for ending in ("partial", "tmp"):
+        for path in out.parent.glob(f".{escape(out.name)}.{'[0-9a-f]' * 8}.{ending}"):
+            if path.is_dir():
+                remove(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def tasks_of(

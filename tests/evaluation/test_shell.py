@@ -236,6 +236,17 @@ def test_batch_segments_each_row_and_goes_on(surgisam, manifest):
     assert not list(manifest.parent.glob(".*partial*"))
 
 
+def test_batch_removes_what_a_killed_process_left_of_its_outputs(surgisam, manifest):
+    folder = manifest.parent
+    (folder / ".masks0.tif.0123abcd.partial").mkdir()
+    (folder / ".masks0.tif.0123abcd.partial" / "zarr.json").touch()
+    (folder / ".masks0.tif.0123abcd.tmp").touch()
+    mine = folder / ".masks0.tif.backup.partial"
+    mine.touch()
+    surgisam("batch", manifest, "-q")
+    assert list(folder.glob(".*")) == [mine]
+
+
 def test_batch_gives_the_same_masks_on_a_cluster(surgisam, manifest):
     pytest.importorskip("distributed", reason="pip install 'napari-surgisam[cluster]'")
     surgisam("batch", manifest, "-q")
