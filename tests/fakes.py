@@ -25,6 +25,7 @@ class FakeNetwork:
     image_size = 128
     mask_size = 32
     device = torch.device("cpu")
+    volume_presence = 0.0
 
     def __init__(self, encoder_fingerprint: str = "fake") -> None:
         self.encoder_fingerprint = encoder_fingerprint

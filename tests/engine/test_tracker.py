@@ -220,3 +220,15 @@ def test_a_policy_may_choose_masks_and_carry_a_state(film):
     assert banks[1, FORWARD].state == 21
     assert banks[1, BACKWARD].state == 2
     assert tracker.policy.seen[:3] == [(1, None), (1, 1), (1, 2)]
+
+
+def test_an_object_ends_sooner_in_a_volume_than_in_a_movie(tracker):
+    """The fake's presence is 10 where it finds something; a volume's network may want more."""
+    tracker.network.volume_presence = 12.0
+    for temporal, there in ((True, True), (False, False)):
+        film = MovingDiscs(length=6, temporal=temporal)
+        steps, banks = start(tracker, film, {1: [2]})
+        events = list(tracker.propagate(film, steps, banks))
+        assert all((e.predictions[1].mask_logits > 0).any() == there for e in events)
+        assert all((e.memories[1].presence > 0) == there for e in events)
+        assert banks[1, FORWARD][2].presence > 0  # what was clicked is there

@@ -32,6 +32,9 @@ def pretrain(
     clips: Annotated[int, typer.Option(min=1, help="Clips in a clip batch.")] = 3,
     frames: Annotated[int, typer.Option(min=2, help="Frames of a clip.")] = 5,
     clip_share: Annotated[float, typer.Option(min=0, max=1, help="Of clip batches.")] = 0.5,
+    volume_presence: Annotated[
+        float, typer.Option(help="Presence logit below which an object has ended in a volume.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is torch's choice.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
@@ -79,7 +82,7 @@ def pretrain(
             clip_share=clip_share,
             seed=seed,
         ),
-        config=CompactConfig(image_size=image_size),
+        config=CompactConfig(image_size=image_size, volume_presence=volume_presence),
         device=str(chosen),
         precision=choose_precision(precision, chosen),
         resume=resume,

@@ -51,6 +51,8 @@ class CompactConfig:
         Layers of the memory attention.
     refine_blocks : int
         Residual blocks on the mask decoder's upscaled embedding.
+    volume_presence : float
+        See `Network`; a figure of the weights, not a size.
     """
 
     image_size: int = 256
@@ -60,6 +62,7 @@ class CompactConfig:
     memory_width: int = 64
     memory_layers: int = 2
     refine_blocks: int = 2
+    volume_presence: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CompactConfig:
@@ -218,4 +221,9 @@ def load_compact(
     if state is not None:
         model.load_state_dict({name: value.float() for name, value in state.items()})
     model.eval().to(device=device, memory_format=torch.channels_last)
-    return Sam2Network(model, precision=precision, encoder_fingerprint=encoder_fingerprint)
+    return Sam2Network(
+        model,
+        precision=precision,
+        encoder_fingerprint=encoder_fingerprint,
+        volume_presence=config.volume_presence,
+    )

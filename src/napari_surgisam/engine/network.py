@@ -173,6 +173,10 @@ class Network(Protocol):
         Side of the mask logits, in pixels.
     encoder_fingerprint : str
         Identity of everything that an embedding depends on, besides the frame.
+    volume_presence : float
+        Presence logit below which a tracked object has ended in a volume. Networks learn from
+        clips, in which what is prompted mostly stays; most slices of a volume lack it. 0 leaves
+        presence as it is.
     """
 
     memory_slots: int
@@ -180,6 +184,7 @@ class Network(Protocol):
     image_size: int
     mask_size: int
     encoder_fingerprint: str
+    volume_presence: float
 
     @property
     def device(self) -> torch.device:

@@ -51,6 +51,8 @@ class Sam2Network:
         Identity of the image encoder's weights and configuration.
     batched : bool
         Whether objects that are alike run as one batch. In training mode they always do.
+    volume_presence : float
+        See `Network`.
 
     References
     ----------
@@ -64,8 +66,10 @@ class Sam2Network:
         precision: torch.dtype = torch.float32,
         encoder_fingerprint: str = "",
         batched: bool = True,
+        volume_presence: float = 0.0,
     ) -> None:
         self.model = model
+        self.volume_presence = volume_presence
         self.batched = batched
         self.precision = precision
         self.encoder_fingerprint = encoder_fingerprint

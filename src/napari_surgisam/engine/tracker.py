@@ -197,6 +197,8 @@ class Tracker:
         ]
         regions = [self._next_region(bank, frame, direction) for bank in here.values()]
         answers = view.segment(queries, regions)
+        if not view.source.temporal and (least := self.network.volume_presence):
+            answers = [replace(a, presence=a.presence - least) for a in answers]
         predictions = dict(zip(here, answers, strict=True))
         if isinstance(self.policy, ChoosingPolicy):
             for k, answer in predictions.items():
