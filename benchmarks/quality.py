@@ -46,6 +46,7 @@ from napari_surgisam.metrics.video import j_and_f
 
 NOC_TARGET, NOC_LIMIT = 0.85, 20
 Answer = Callable[[Point], cases.Mask]
+Cells = dict[tuple[str, str, str, int], dict[str, list[float]]]
 
 
 class Method(Protocol):
@@ -112,16 +113,22 @@ class Cache:
         return value
 
 
-def score_clip(method: Method, clip: cases.Clip, clicks: int) -> float:
+def score_clip(method: Method, clip: cases.Clip, points: tuple[Point, ...]) -> float:
     """Return J&F of a movie, or DSC of a volume, from clicks on one frame."""
-    points = spread_clicks(clip.truth[clip.prompted], clicks)
     masks = method.track(clip.frames, clip.prompted, points)
     return j_and_f(masks, clip.truth) if clip.frames.temporal else dsc(masks, clip.truth)
 
 
-def score_object(method: Method, frames: FrameSource, truth: cases.Mask, clicks: int) -> float:
+def score_object(
+    method: Method, frames: FrameSource, truth: cases.Mask, points: tuple[Point, ...]
+) -> float:
     """Return the IoU of an object of a single frame."""
-    return iou(method.segment(frames, 0, spread_clicks(truth, clicks)), truth)
+    return iou(method.segment(frames, 0, points), truth)
+
+
+def named(points: tuple[Point, ...]) -> str:
+    """Return clicks as a word: scores are kept under it."""
+    return " ".join(f"{p.y:g},{p.x:g}" for p in points)
 
 
 def count_clicks(method: Method, frames: FrameSource, truth: cases.Mask) -> float:
@@ -158,8 +165,10 @@ def run(
         measure = "J&F" if clip.frames.temporal else "DSC"
         for method in methods:
             for n in clicks:
-                compute = partial(score_clip, method, clip, n)
-                found = score(method, clip.name, clip.frames, f"{measure}|{n}", compute)
+                points = spread_clicks(clip.truth[clip.prompted], n)
+                compute = partial(score_clip, method, clip, points)
+                what = f"{measure}|{named(points)}"
+                found = score(method, clip.name, clip.frames, what, compute)
                 yield Score(clip.group, clip.row, clip.name, method.name, measure, n, *found)
     for picture in cases.pictures(data, limit):
         group, row, frames = picture.group, picture.row, picture.frames
@@ -167,8 +176,9 @@ def run(
             for label, truth in picture.objects.items():
                 case = f"{picture.name}, object {label}"
                 for n in clicks:
-                    compute = partial(score_object, method, frames, truth, n)
-                    found = score(method, case, frames, f"IoU|{n}", compute)
+                    points = spread_clicks(truth, n)
+                    compute = partial(score_object, method, frames, truth, points)
+                    found = score(method, case, frames, f"IoU|{named(points)}", compute)
                     yield Score(group, row, case, method.name, "mean IoU", n, *found)
                 compute = partial(count_clicks, method, frames, truth)
                 found = score(method, case, frames, f"NoC|{NOC_TARGET}|{NOC_LIMIT}", compute)
@@ -181,27 +191,50 @@ def table(scores: list[Score], methods: list[str]) -> str:
         f"| group | case | measure | clicks | {' | '.join(methods)} |",
         f"|---|---|---|---|{'---|' * len(methods)}",
     ]
-    cells: dict[tuple[str, str, str, int], dict[str, list[float]]] = {}
+    cells: Cells = {}
     for s in scores:
         at = (s.group, s.row, s.measure, s.clicks)
         cells.setdefault(at, {}).setdefault(s.method, []).append(s.value)
     groups = list(dict.fromkeys(s.group for s in scores))
     order = sorted(cells, key=lambda at: (groups.index(at[0]), at[1], at[2] == "NoC@85", at[3]))
     for group, row, measure, count in order:
-        found = cells[group, row, measure, count]
-        means = {method: float(np.mean(values)) for method, values in found.items()}
-        fewer_is_better = measure.startswith("NoC")
-        best = (min if fewer_is_better else max)(means.values())
-        texts = []
-        for method in methods:
-            if method not in means:
-                texts.append("-")
-                continue
-            text = f"{means[method]:.1f}" if fewer_is_better else f"{means[method]:.3f}"
-            texts.append(f"**{text}**" if len(means) > 1 and means[method] == best else text)
-        asked = f"at most {count}" if fewer_is_better else str(count)
-        lines.append(f"| {group} | {row} | {measure} | {asked} | {' | '.join(texts)} |")
+        means = {m: float(np.mean(v)) for m, v in cells[group, row, measure, count].items()}
+        lines.append(_line(group, row, measure, count, means, methods))
+    for count in sorted({s.clicks for s in scores if not s.measure.startswith("NoC")}):
+        by_group = {group: _group_means(cells, group, count) for group in groups}
+        for group, means in by_group.items():
+            lines.append(_line(group, "**mean of its rows**", "all", count, means, methods))
+        everywhere = [m for m in methods if all(m in means for means in by_group.values())]
+        means = {m: float(np.mean([g[m] for g in by_group.values()])) for m in everywhere}
+        lines.append(_line("**all**", "**mean of the groups**", "all", count, means, methods))
     return "\n".join(lines)
+
+
+def _group_means(cells: Cells, group: str, count: int) -> dict[str, float]:
+    """Return each method's mean over the rows of a group, where it has them all."""
+    rows = [
+        found
+        for (of, _, measure, clicks), found in cells.items()
+        if of == group and clicks == count and not measure.startswith("NoC")
+    ]
+    methods = set.intersection(*(set(row) for row in rows))
+    return {m: float(np.mean([np.mean(row[m]) for row in rows])) for m in methods}
+
+
+def _line(
+    group: str, row: str, measure: str, count: int, means: dict[str, float], methods: list[str]
+) -> str:
+    fewer_is_better = measure.startswith("NoC")
+    best = (min if fewer_is_better else max)(means.values())
+    texts = []
+    for method in methods:
+        if method not in means:
+            texts.append("-")
+            continue
+        text = f"{means[method]:.1f}" if fewer_is_better else f"{means[method]:.3f}"
+        texts.append(f"**{text}**" if len(means) > 1 and means[method] == best else text)
+    asked = f"at most {count}" if fewer_is_better else str(count)
+    return f"| {group} | {row} | {measure} | {asked} | {' | '.join(texts)} |"
 
 
 def main() -> None:
