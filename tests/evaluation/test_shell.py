@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -121,6 +122,34 @@ def test_an_evaluation_goes_on_where_it_was(surgisam, dataset, tmp_path, monkeyp
     assert evaluated[2:] == ["film1", "film2", "film3"]
     for name in ("scores.csv", "frames.csv"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_cases_whose_files_changed_are_evaluated_again(surgisam, dataset, tmp_path, monkeypatch):
+    arguments = ("--protocol", "video", "--out", tmp_path / "report")
+    surgisam("evaluate", dataset, *arguments)
+    evaluated = []
+    evaluate_case = jobs.evaluate_case
+
+    def record(case, *rest):
+        evaluated.append(case.name)
+        return evaluate_case(case, *rest)
+
+    monkeypatch.setattr(jobs, "evaluate_case", record)
+    path = dataset / "labels" / "film1.tif"
+    labels = tifffile.imread(path)
+    tifffile.imwrite(path, np.where(labels == 2, 0, labels))
+    done = surgisam("evaluate", dataset, *arguments)
+    assert "4 cases, 2 of them done before" in done.stderr
+    assert evaluated == ["film1", "film3"]
+    rows = rows_of(tmp_path / "report" / "scores.csv")
+    assert [(r["case"], r["object"]) for r in rows] == [
+        ("film0", "1"), ("film1", "1"), ("film2", "1"), ("film2", "2"),
+    ]  # fmt: skip
+    other = tmp_path / "elsewhere" / dataset.name  # another dataset of the same name
+    shutil.copytree(dataset, other, copy_function=shutil.copyfile)
+    del evaluated[:]
+    surgisam("evaluate", other, *arguments)
+    assert evaluated == ["film0", "film1", "film2", "film3"]
 
 
 def test_a_cluster_writes_the_same_tables(surgisam, dataset, tmp_path):

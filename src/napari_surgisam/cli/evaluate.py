@@ -190,7 +190,8 @@ def evaluate(
         "classes": [[*entry, name] for entry, name in dataset.classes.entries.items()],
     }
     folder = ReportFolder(out)
-    known = folder.begin(arguments, overwrite=overwrite)
+    states = {files.name: files.state() for files in chosen}
+    known = folder.begin(arguments, states=states, overwrite=overwrite)
     cases = [FileCase(files, dataset.classes, shown, channel) for files in chosen]
     left = [case for case in cases if case.name not in known]
     if not quiet:
@@ -207,7 +208,7 @@ def evaluate(
         )
         for event in follow(job, "Evaluating", quiet=quiet):
             if isinstance(event, CaseScored):
-                folder.keep(event.result)
+                folder.keep(event.result, states[event.result.case])
                 results.append(event.result)
             elif isinstance(event, CaseFailed):
                 failures[event.case] = event.reason

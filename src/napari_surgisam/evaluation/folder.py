@@ -36,13 +36,22 @@ class ReportFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def begin(self, arguments: Arguments, *, overwrite: bool = False) -> dict[str, CaseResult]:
+    def begin(
+        self,
+        arguments: Arguments,
+        *,
+        states: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+    ) -> dict[str, CaseResult]:
         """Make the folder, or take up what an earlier run with the same arguments has left.
 
         Parameters
         ----------
         arguments : mapping
             All that decides the scores, as JSON takes it.
+        states : mapping of str to str, optional
+            State of the files of each case, by name: what was made from another state is not
+            taken up. By default nobody asks.
         overwrite : bool
             Whether results of other arguments may be thrown away.
 
@@ -76,17 +85,21 @@ class ReportFolder:
             _write(known, text.encode())
         except OSError as error:
             raise DataError(f"{self.path} cannot be written: {error}.") from error
-        return {result.case: result for result in self._results()}
+        return {
+            result.case: result
+            for result, state in self._results()
+            if states is None or states.get(result.case) == state
+        }
 
-    def keep(self, result: CaseResult) -> None:
-        """Keep the result of a case, whole or not at all.
+    def keep(self, result: CaseResult, state: str = "") -> None:
+        """Keep the result of a case, whole or not at all, with the state of the case's files.
 
         Raises
         ------
         DataError
             If it cannot be written.
         """
-        facts = asdict(result)
+        facts = asdict(result) | {"state": state}
         del facts["picture"]
         stem = self.path / CASES / _file_name(result.case)
         try:
@@ -130,13 +143,12 @@ class ReportFolder:
         except OSError as error:
             raise DataError(f"{self.path / name} cannot be written: {error}.") from error
 
-    def _results(self) -> Iterable[CaseResult]:
+    def _results(self) -> Iterable[tuple[CaseResult, str]]:
         for file in sorted((self.path / CASES).glob("*.json")):
             try:
-                yield _result(
-                    json.loads(file.read_text(encoding="utf-8")),
-                    file.with_suffix(".jpg").read_bytes(),
-                )
+                facts = json.loads(file.read_text(encoding="utf-8"))
+                state = str(facts.pop("state", ""))
+                yield _result(facts, file.with_suffix(".jpg").read_bytes()), state
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # cut off when its run was: it is evaluated again
 

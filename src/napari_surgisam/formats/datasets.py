@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,6 +49,17 @@ class CaseFiles:
     name: str
     image: Path
     labels: Path | None
+
+    def state(self) -> str:
+        """Return what changes when a file is replaced or edited: of sizes and times, a hash."""
+        known = hashlib.sha256()
+        for path in filter(None, (self.image, self.labels)):
+            inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            for file in inside:
+                facts = file.stat()
+                text = f"{file.relative_to(path.parent)} {facts.st_size} {facts.st_mtime_ns}\n"
+                known.update(text.encode(errors="surrogateescape"))
+        return known.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
