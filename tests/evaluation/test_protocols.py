@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from fakes import FakeNetwork, MovingDiscs
 from films import truth_of
 
@@ -103,6 +104,25 @@ def test_clicks_are_corrected_one_by_one(open_case, tracker, prompted):
         np.mean((answer.labels == 1) & (answer.truth.labels == 1))
         / np.mean((answer.labels == 1) | (answer.truth.labels == 1))
     )
+
+
+class Growing(FakeNetwork):
+    """Object 1, the brighter one, is sure of itself; the other is seen everywhere, faintly."""
+
+    def segment(self, embedding, queries):
+        answers = super().segment(embedding, queries)
+        return [
+            a if a.pointer[0] > 180 else replace(a, logits=torch.ones_like(a.logits))
+            for a in answers
+        ]
+
+
+def test_of_objects_that_overlap_the_surer_one_is_scored(open_case):
+    _, answer = run(InteractiveProtocol(max_clicks=1, max_frames=1), open_case, Tracker(Growing()))
+    last = next(p for p in answer.curve if p.object_id == 1)
+    assert last.iou > 0.5
+    ours, theirs = answer.labels == 1, answer.truth.labels == 1
+    assert iou(ours, theirs) == pytest.approx(last.iou)
 
 
 def test_a_volume_is_prompted_in_its_middle_labelled_slice(tracker, prompted):

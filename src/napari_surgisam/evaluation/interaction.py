@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_surgisam.data.clicks import correction_click, first_click
+from napari_surgisam.data.masklets import Masklet, paint_labels
 from napari_surgisam.data.prompts import ObjectId, Point, Prompt
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.session import Session
@@ -64,19 +65,24 @@ class InteractiveProtocol:
         clicks = dict.fromkeys(truth.object_ids, 0)
         pairs = [(o, f) for f in truth.frames for o in truth.object_ids if f in truth.visible[o]]
         curve: list[CurvePoint] = []
+        found: dict[int, list[Masklet]] = {}
         for done, (object_id, frame) in enumerate(pairs, start=1):
             session = Session(case.frames, tracker)
             true = truth.mask(object_id, frame)
-            ious, mask, count = self._interact(session, object_id, frame, true, seeds)
+            ious, count = self._interact(session, object_id, frame, true, seeds)
             clicks[object_id] += count
             curve += [CurvePoint(object_id, frame, k, v) for k, v in enumerate(ious, start=1)]
-            labels[truth.frames.index(frame)][mask] = object_id
+            found.setdefault(frame, []).extend(session.masklets.values())
             yield Event(done=done, total=len(pairs))
+        for frame, masklets in found.items():
+            # where objects overlap, the surer one is there, not the one that came last
+            k = truth.frames.index(frame)
+            labels[k] = paint_labels(masklets, frame, case.frames.shape)
         return Answer(truth, labels, truth.visible, clicks, tuple(curve))
 
     def _interact(
         self, session: Session, object_id: ObjectId, frame: int, true: Mask, seeds: Seeds
-    ) -> tuple[list[float], Mask, int]:
+    ) -> tuple[list[float], int]:
         rng = seeds(object_id, frame)
         click: Point | None = first_click(true, rng, mode=self.prompting.mode)
         ious: list[float] = []
@@ -90,7 +96,7 @@ class InteractiveProtocol:
             ious.append(iou(mask, true))
             click = correction_click(mask, true, clicked=made, mode=self.prompting.mode, seed=rng)
         # nothing is left to click: the mask stays as it is
-        return ious + ious[-1:] * (self.max_clicks - len(ious)), mask, len(made)
+        return ious + ious[-1:] * (self.max_clicks - len(ious)), len(made)
 
 
 @dataclass(frozen=True, slots=True)
