@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.errors import DataError
+from napari_surgisam.plugin.waiting import wait_for
 from napari_surgisam.resources import sample_data
 
 if TYPE_CHECKING:
@@ -183,19 +184,32 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 
 def _read_movie(path: Any) -> list[LayerData]:
-    from napari_surgisam.formats.sources import open_source
-
     file = Path(path)
-    stack = FrameStack(lambda: open_source(file))
+
+    def open_frames() -> FrameSource:
+        from napari_surgisam.formats.sources import open_source
+
+        return open_source(file)
+
+    def open_stack() -> FrameStack:
+        stack = FrameStack(open_frames)
+        middle = (len(stack) - 1) // 2
+        stack[middle : middle + 1,]  # napari shows it first; decoding up to it may take long
+        return stack
+
+    stack = wait_for(open_stack)
     layer = _layer(stack.as_dask(), file.stem, time=True, rgb=True)
     layer[1]["metadata"] = {SOURCE: stack}
     return [layer]
 
 
 def _read_nifti(path: Any) -> list[LayerData]:
+    return wait_for(lambda: _load_nifti(Path(path)))  # a compressed one is unpacked
+
+
+def _load_nifti(file: Path) -> list[LayerData]:
     import nibabel as nib
 
-    file = Path(path)
     try:
         image: Any = nib.load(file)
         proxy = image.dataobj
