@@ -7,6 +7,7 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
@@ -99,6 +100,25 @@ def test_evaluate_writes_tables_summary_and_report(surgisam, dataset, tmp_path):
     assert all(source.startswith(("data:", "#")) for source in tags.sources)
     assert "&lt;hook&gt;" in page
     assert "film3" in page
+
+
+def test_a_report_says_where_millimetres_and_pixels_are_mixed(surgisam, dataset, tmp_path):
+    discs = MovingDiscs(length=3, shape=(48, 64))
+    for folder, stack in (
+        ("images", np.stack([discs.read(frame)[..., 0] for frame in range(3)])),
+        ("labels", truth_of(discs)),
+    ):
+        path = dataset / folder / "scan.nii"
+        nib.save(nib.Nifti1Image(stack.T, np.diag([0.5, 0.5, 2.0, 1.0])), path)
+    arguments = ("evaluate", dataset, "--protocol", "image", "--max-frames", 1, "-q")
+    surgisam(*arguments, "--out", tmp_path / "mixed")
+    summary = json.loads((tmp_path / "mixed" / "summary.json").read_text())
+    assert summary["cases_by_unit"] == {"mm": 1, "px": 3}
+    assert summary["bootstrap"]["over"] == "cases"
+    assert "mm in the 1 cases that know" in (tmp_path / "mixed" / "report.html").read_text()
+    surgisam(*arguments, "--tolerance", "2px", "--out", tmp_path / "pixels")
+    page = (tmp_path / "pixels" / "report.html").read_text()
+    assert "tolerance is 2, in pixels. " in page
 
 
 def test_an_evaluation_goes_on_where_it_was(surgisam, dataset, tmp_path, monkeypatch):

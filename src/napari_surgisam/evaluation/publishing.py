@@ -13,6 +13,8 @@ from napari_surgisam.evaluation.folder import REPORT, SUMMARY, Arguments, Report
 from napari_surgisam.evaluation.jobs import CaseResult
 from napari_surgisam.evaluation.report import report_html
 from napari_surgisam.evaluation.summary import (
+    LEVEL,
+    RESAMPLES,
     dice_of_masks,
     plain,
     summarise,
@@ -77,6 +79,11 @@ def publish(
             "objects": len(objects),
             "failures": dict(failures),
             "figures": {**summarise(objects, seed=seed), **summarise(whole, seed=seed)},
+            "bootstrap": {"over": "cases", "resamples": RESAMPLES, "level": LEVEL, "seed": seed},
+            "cases_by_unit": {
+                unit: sum(any(name in r.figures for r in result.scores.rows) for result in results)
+                for unit, name in (("mm", "hd95"), ("px", "hd95_px"))
+            },
             "wmdc": weighted.wmdc,
             "masks": sum(weighted.class_counts.values()),
             "classes": summarise_classes(rows, frames, seed=seed),

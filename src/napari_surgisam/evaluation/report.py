@@ -221,12 +221,17 @@ def _cases(results: Sequence[CaseResult]) -> str:
 
 def _notes(summary: Mapping[str, Any]) -> str:
     arguments, times = summary["arguments"], summary["times"]
-    unit = {"auto": "mm where the image knows its voxels' size, else pixels"}.get(
-        arguments["unit"], arguments["unit"]
-    )
+    in_mm, in_px = (summary["cases_by_unit"][unit] for unit in ("mm", "px"))
+    unit = "mm" if in_mm else "pixels"
+    if in_mm and in_px:
+        unit = (
+            f"mm in the {in_mm} cases that know their voxels' size, in pixels in the other "
+            f"{in_px}, and its mean mixes the two"
+        )
     notes = (
         f"NSD's tolerance is {arguments['tolerance']:g}, in {unit}. Intervals are bootstrapped "
-        "over cases. J&amp;F leaves out the first and the last labelled frame, as DAVIS does; "
+        f"over whole cases, {summary['bootstrap']['resamples']} times. "
+        "J&amp;F leaves out the first and the last labelled frame, as DAVIS does; "
         "where an object is neither true nor predicted, DSC, IoU, NSD, J and F are "
         f"{_text(str(arguments['empty']))}. ∞ marks values that are infinite and in no mean."
     )
