@@ -12,7 +12,6 @@ from torch import Tensor
 
 from napari_surgisam.benchmark.footage import Footage
 from napari_surgisam.data.annotation import Annotation
-from napari_surgisam.data.mask_records import StepMasks
 from napari_surgisam.data.prompts import AnyPrompt, Point, Prompt, PromptBook
 from napari_surgisam.engine.course import Update
 from napari_surgisam.engine.embeddings import EmbeddingCache
@@ -20,9 +19,9 @@ from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import FrameEmbedding, Network, Prediction
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.policies import choose_policy
-from napari_surgisam.engine.resuming import MemoryTail
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import Tracker
+from napari_surgisam.engine.written import propagate_to_disk
 from napari_surgisam.formats.label_runs import begin_run
 
 FORWARD = Plan("forward")
@@ -116,20 +115,14 @@ def share_outside(
 def written_pass(
     network: Network, footage: Footage, prompts: Sequence[Prompt], out: Path
 ) -> Iterator[int]:
-    """Track from the movie's file to labels on disk; yield each frame when it is written."""
+    """Track from the movie's file to labels on disk, yielding each frame."""
     frames = footage.open()
     session = Session(frames, tracker_of(network), _annotation(prompts))
     run = begin_run(out, frames, len(prompts), {}, overwrite=True)
     if run is None:
         return
     try:
-        tail = MemoryTail(run.memories)
-        for event in session.propagate(FORWARD):
-            run.write(event.frame, session.labels(event.frame))
-            if event.direction is not None:
-                tail.keep(event.frame, event.direction, event.memories)
-                masks = {k: session.masklets[k][event.frame] for k in event.predictions}
-                run.record(StepMasks(event.frame, event.direction, masks))
+        for event in propagate_to_disk(session, FORWARD, run):
             yield event.frame
     except BaseException:
         run.abort()

@@ -81,25 +81,12 @@ def write_masks(
         If a frame cannot be read, or the labels cannot be written.
     """
     from napari_surgisam.data.annotation import Annotation
-    from napari_surgisam.data.mask_records import StepMasks
-    from napari_surgisam.engine.resuming import Interrupted, MemoryTail
     from napari_surgisam.engine.session import Session
-    from napari_surgisam.formats.label_runs import LabelRun
+    from napari_surgisam.engine.written import propagate_to_disk
 
     session = Session(frames, tracker, Annotation(book))
-    if not isinstance(writer, LabelRun):
-        for event in follow(session.propagate(plan), "Propagating", quiet=quiet):
-            writer.write(event.frame, session.labels(event.frame))
-        return session
-    tail = MemoryTail(writer.memories)
-    before = Interrupted(writer.records(), tail.read(tracker.network.device))
-    job = session.propagate(plan, before=before)
-    for event in follow(job, "Propagating", quiet=quiet):
-        writer.write(event.frame, session.labels(event.frame))
-        if event.direction is not None:  # prompts are answered again, to the last bit
-            tail.keep(event.frame, event.direction, event.memories)
-            masks = {k: session.masklets[k][event.frame] for k in event.predictions}
-            writer.record(StepMasks(event.frame, event.direction, masks))
+    for _ in follow(propagate_to_disk(session, plan, writer), "Propagating", quiet=quiet):
+        pass
     return session
 
 
