@@ -218,6 +218,13 @@ def test_a_second_box_in_another_file_is_refused(tmp_path: Path) -> None:
         read_prompts([first, second], FRAMES)
 
 
+@pytest.mark.parametrize("name", ["Object_ID", "object id", "object-id", "object", "Polarity"])
+def test_a_column_that_would_not_count_is_named(name: str, tmp_path: Path) -> None:
+    text = f"index,axis-0,axis-1,axis-2,{name}\n0,4,10,11,2\n"
+    with pytest.raises(DataError, match=rf"points\.csv has a column '{name}': call it "):
+        read_prompts([table(tmp_path / "points.csv", text)], FRAMES)
+
+
 def test_no_prompts_and_no_tables(tmp_path: Path) -> None:
     for text in ("", POINTS, SHAPES):
         with pytest.raises(PromptError, match="no prompts"):

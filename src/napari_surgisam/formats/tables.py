@@ -27,6 +27,7 @@ from napari_surgisam.data.prompts import (
 from napari_surgisam.errors import DataError, PromptError
 
 _AXIS = re.compile(r"axis-(\d+)")
+_MEANT = {"objectid": "object_id", "object": "object_id", "polarity": "polarity"}
 
 
 def read_prompts(
@@ -183,6 +184,13 @@ class _Columns:
                 f"{','.join(table.header)!r}, but napari's has index,axis-0,axis-1,axis-2 (points) "
                 "or index,shape-type,vertex-index,axis-0,axis-1,axis-2 (shapes)."
             )
+        for name in table.header:
+            meant = _MEANT.get(re.sub("[^a-z]", "", name.lower()))
+            if meant is not None and meant not in table.header:
+                raise DataError(
+                    f"{table.path} has a column {name!r}: call it {meant}, or its values would "
+                    "not count."
+                )
         # A table of the axes that `at` leaves needs no picking.
         picked = at if len(names) > frames.ndim else {}
         fixed = {f"axis-{axis}": index for axis, index in picked.items()}
