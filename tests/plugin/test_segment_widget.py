@@ -372,12 +372,24 @@ def test_deleting_a_layer_in_mid_run_ends_the_run(desk, qtbot):
     assert desk.widget.bench is None
     assert "was deleted" in desk.widget.line.message.text
     assert len(desk.viewer.layers) == 2  # nothing is added anew
+    assert "was deleted" in desk.widget.propagate_button.toolTip()  # why it is off
     (again,) = desk.widget.line.findChildren(QPushButton)
     assert again.text() == "Start again"
     again.click()
     desk.settle()
     assert len(desk.widget.bench.session.book) == 1  # the clicks are still there
     assert desk.widget.bench.labels.data[0].any()
+
+
+def test_deleting_the_object_in_mid_run_goes_back_to_the_first_step(desk, qtbot, slow):
+    desk.click(230, 0)
+    bench = desk.widget.bench
+    bench.live.progressed.connect(lambda event: event.done == 2 and bench.delete_object(1))
+    with qtbot.waitSignal(bench.live.finished, timeout=20_000):
+        desk.widget.propagate()
+    desk.settle()
+    assert "Click on the object" in desk.widget.line.message.text
+    assert not bench.labels.data.any()
 
 
 def test_closing_the_viewer_in_mid_run_ends_the_thread(desk, qtbot):

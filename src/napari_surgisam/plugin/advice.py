@@ -52,6 +52,8 @@ def outcome(session: Session, unit: str, *, cancelled: bool) -> str:
     frames = {f for masklet in session.masklets.values() for f in masklet}
     if unit == "picture":
         return "The picture has its masks; a click corrects them."
+    if not frames:  # its objects were deleted meanwhile
+        return next_step(session, {}, unit)
     text = f"{len(frames):,} of {len(session.frames):,} {unit}s have masks."
     if cancelled:
         return f"Stopped. {text} Propagate goes on; Ctrl+Z takes this run back."

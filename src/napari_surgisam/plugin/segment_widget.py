@@ -312,7 +312,7 @@ class SegmentWidget(SegmentForm):
         """Say why Propagate is off; empty where it is on."""
         bench = self.bench
         if bench is None:
-            return NO_IMAGE
+            return NO_IMAGE if self._image is None else self.line.message.text
         if bench.session is None:
             return "The model is still loading."
         if not len(bench.session.book):
