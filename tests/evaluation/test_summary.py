@@ -1,6 +1,7 @@
 """Means with intervals, classes and comparisons, of figures made up for the purpose."""
 
 import json
+import tracemalloc
 from math import inf, isnan, nan
 
 import numpy as np
@@ -47,6 +48,18 @@ def test_large_cases_weigh_more_in_the_bootstrap_too(monkeypatch):
     monkeypatch.setattr(summary, "LEVEL", 0.4)
     found = estimate([*(("a", 0.0) for _ in range(9)), ("b", 1.0)])
     assert (found.low, found.high) == pytest.approx((0.1, 0.1))
+
+
+def test_many_cases_need_no_more_memory(monkeypatch):
+    values = [(f"case {k}", k % 7 / 7) for k in range(500)]
+    whole = estimate(values, seed=3)
+    monkeypatch.setattr(summary, "_DRAWS_AT_ONCE", 1001)
+    assert estimate(values, seed=3) == whole
+    monkeypatch.undo()
+    tracemalloc.start()
+    estimate([(f"case {k}", k % 7 / 7) for k in range(2000)])
+    assert tracemalloc.get_traced_memory()[1] < 60e6  # all draws at once take 480 MB
+    tracemalloc.stop()
 
 
 def test_one_case_has_no_interval():

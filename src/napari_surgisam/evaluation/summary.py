@@ -14,6 +14,7 @@ from napari_surgisam.metrics.classes import weighted_mean_dice
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+_DRAWS_AT_ONCE = 1_000_000  # a few megabytes, however many cases there are
 NO_QUALITY = (
     "frames",
     "prompted_frames",
@@ -76,8 +77,12 @@ def estimate(values: Iterable[tuple[str, float]], *, seed: int = 0) -> Estimate:
     mean, low, high = float(totals.sum() / counts.sum()), nan, nan
     if len(sums) > 1:
         rng = np.random.default_rng(seed)
-        chosen = rng.integers(0, len(sums), (RESAMPLES, len(sums)))
-        means = totals[chosen].sum(axis=1) / counts[chosen].sum(axis=1)
+        means = np.zeros(RESAMPLES)
+        at_once = max(1, _DRAWS_AT_ONCE // len(sums))
+        for start in range(0, RESAMPLES, at_once):
+            part = means[start : start + at_once]
+            chosen = rng.integers(0, len(sums), (len(part), len(sums)))
+            part[:] = totals[chosen].sum(axis=1) / counts[chosen].sum(axis=1)
         low, high = (float(q) for q in np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     return Estimate(mean, low, high, int(counts.sum()), len(sums), infinite)
 
