@@ -254,13 +254,20 @@ def compare(
         say(f"{path} differs from {reports[0]} in {changed or 'nothing it was told'}.")
     columns = ["difference", "low", "high", "pairs", "clear"]
     typer.echo("\t".join(["figure", "report", "mean", *columns]))
+    others = [
+        (
+            path,
+            summarise(rows, seed=seed),
+            {d.figure: d for d in differences_of(first, rows, seed=seed)},
+        )
+        for path, (_, rows) in zip(reports[1:], read[1:], strict=True)
+    ]
     for name, estimate in summarise(first, seed=seed).items():
         if figure and name not in figure:
             continue
         typer.echo("\t".join([name, str(reports[0]), _written(estimate.mean), *[""] * 5]))
-        for path, (_, rows) in zip(reports[1:], read[1:], strict=True):
-            own = summarise(rows, seed=seed).get(name)
-            found = {d.figure: d for d in differences_of(first, rows, seed=seed)}.get(name)
+        for path, estimates, differences in others:
+            own, found = estimates.get(name), differences.get(name)
             if own is None or found is None:
                 continue
             d = found.difference
