@@ -7,9 +7,10 @@ import pytest
 from napari.settings import get_plugin_settings
 
 from napari_surgisam.engine.budgets import labels_budget
+from napari_surgisam.engine.course import Update
 from napari_surgisam.errors import DataError
 from napari_surgisam.plugin.label_store import label_store
-from napari_surgisam.plugin.preferences import cache_budget, labels_limit
+from napari_surgisam.plugin.preferences import cache_budget, labels_limit, update_rule
 
 
 @pytest.fixture
@@ -40,6 +41,14 @@ def test_what_a_person_sets_counts_and_the_environment_overrides_it(memory, monk
     assert isinstance(label_store((2, 20, 30), (1, 2)), np.ndarray)
     monkeypatch.setenv("SURGISAM_CACHE_DISK", "5GB")
     assert cache_budget().disk == 5 * 10**9
+
+
+def test_when_a_correction_has_reached_far_enough_is_a_preference(memory):
+    corrections = get_plugin_settings("napari-surgisam").corrections
+    assert all(field.description for field in type(corrections).model_fields.values())
+    assert update_rule() == Update()
+    corrections.agreement, corrections.agreeing_frames = 0.9, 0
+    assert update_rule() == Update(agreement=0.9, in_a_row=0)
 
 
 def test_what_cannot_be_read_is_said(memory):

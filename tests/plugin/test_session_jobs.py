@@ -7,6 +7,7 @@ from fakes import FakeNetwork, MovingDiscs
 
 from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.prompts import Box, Point, Prompt
+from napari_surgisam.engine.course import Update
 from napari_surgisam.engine.embeddings import EmbeddingCache
 from napari_surgisam.engine.focus import Focus
 from napari_surgisam.engine.plan import Plan, Span
@@ -80,7 +81,7 @@ def test_only_frames_with_other_masks_are_painted_anew():
     session.add_point(1, 0, Point(*film.centre(230, 0)))
     session.segment(0)
     before = session.annotation
-    events = list(propagate(session, Plan("forward"), None))
+    events = list(propagate(session, Plan("forward"), None, Update()))
     assert [event.frame for event in events] == [1, 2, 3, 4, 5]
     assert all((event.labels == 1).any() for event in events)
     assert set(changed_frames(before, session.annotation)) >= {1, 2, 3, 4, 5}
@@ -96,19 +97,23 @@ def test_a_propagation_does_what_is_out_of_date_and_says_so_before():
     session.add_point(1, 0, Point(*film.centre(230, 0)))
     session.segment(0)
     assert preview_propagation(session, plan, "frame")[0] == "Propagate"
-    list(propagate(session, Plan("forward", Span(0, 100)), None))
+    list(propagate(session, Plan("forward", Span(0, 100)), None, Update()))
     assert preview_propagation(session, plan, "slice") == (
         "Propagate 1,100 slices",
         "Carry the clicks through 1,100 slices whose masks are missing or older than a click (P)",
     )
     plan = Plan("forward", Span(0, 100))
     assert "anew on all slices" in preview_propagation(session, plan, "slice")[1]
-    assert len(list(propagate(session, plan, None))) == 100  # asked for, though up to date
+    assert (
+        len(list(propagate(session, plan, None, Update()))) == 100
+    )  # asked for, though up to date
     session.add_point(1, 90, Point(*film.centre(230, 90)))
     session.segment(90)
     session.add_point(1, 98, Point(*film.centre(230, 98)))
     session.segment(98)
-    assert [e.frame for e in propagate(session, Plan("forward", Span(90, 100)), None)] == [
+    assert [
+        e.frame for e in propagate(session, Plan("forward", Span(90, 100)), None, Update())
+    ] == [
         *range(91, 98),
         99,
     ]

@@ -12,6 +12,7 @@ from napari_surgisam.errors import PromptError, SurgisamError
 from napari_surgisam.plugin import session_jobs
 from napari_surgisam.plugin.layer_reading import Key, layer_frames, shown_frame
 from napari_surgisam.plugin.layers import LabelsWriter
+from napari_surgisam.plugin.preferences import update_rule
 from napari_surgisam.plugin.runner import JobThread, RunningJob
 from napari_surgisam.plugin.session_jobs import FramePainted, SessionOpened
 
@@ -170,7 +171,7 @@ class LiveSession(QObject):
             return
         chosen = None if object_ids is None else tuple(object_ids)
         self._propagation = self._thread.run(
-            session_jobs.propagate(self.session, plan, chosen),
+            session_jobs.propagate(self.session, plan, chosen, update_rule()),
             on_event=self._on_step,
             on_error=self._on_broken,
             on_end=self._on_propagated,

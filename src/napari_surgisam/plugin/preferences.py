@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_surgisam.engine.budgets import CacheBudget, labels_budget, parse_size
+from napari_surgisam.engine.course import Update
 from napari_surgisam.errors import DataError
 
 PLUGIN = "napari-surgisam"
@@ -20,7 +21,7 @@ def cache_budget() -> CacheBudget:
     DataError
         If a size cannot be read.
     """
-    asked = _asked()
+    asked = _asked("memory")
     folder = str(getattr(asked, "cache_folder", "")).strip()
     return CacheBudget(
         memory=_size(asked, "cache_memory"),
@@ -37,16 +38,25 @@ def labels_limit() -> int:
     DataError
         If the size cannot be read.
     """
-    limit = _size(_asked(), "labels_memory")
+    limit = _size(_asked("memory"), "labels_memory")
     return labels_budget() if limit is None else limit
 
 
-def _asked() -> Any:
-    """Return the preferences, or None where napari does not know this plugin's."""
+def update_rule() -> Update:
+    """Return when a propagation after a correction ends early."""
+    asked, usual = _asked("corrections"), Update()
+    return Update(
+        agreement=float(getattr(asked, "agreement", usual.agreement)),
+        in_a_row=int(getattr(asked, "agreeing_frames", usual.in_a_row)),
+    )
+
+
+def _asked(category: str) -> Any:
+    """Return preferences, or None where napari does not know this plugin's."""
     try:
         from napari.settings import get_plugin_settings
 
-        return get_plugin_settings(PLUGIN).memory
+        return getattr(get_plugin_settings(PLUGIN), category)
     except (ImportError, KeyError, AttributeError):
         return None
 

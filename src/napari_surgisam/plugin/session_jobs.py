@@ -19,6 +19,7 @@ from napari_surgisam.plugin.layer_reading import Key
 
 if TYPE_CHECKING:
     from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.engine.course import Update
     from napari_surgisam.engine.embeddings import EmbeddingCache
     from napari_surgisam.engine.plan import Plan
     from napari_surgisam.engine.session import Session
@@ -123,13 +124,11 @@ def paint_frames(session: Session, frames: list[int]) -> Generator[FramePainted,
 
 
 def propagate(
-    session: Session, plan: Plan, object_ids: tuple[ObjectId, ...] | None
+    session: Session, plan: Plan, object_ids: tuple[ObjectId, ...] | None, update: Update
 ) -> Generator[FramePainted, None, None]:
     """Carry the prompts along a plan, painting each frame: those that are out of date, if any."""
-    from napari_surgisam.engine.course import Update
-
-    update = Update() if session.count_outdated(plan, object_ids) else None
-    steps = session.propagate(plan, object_ids, update=update)
+    outdated = session.count_outdated(plan, object_ids)
+    steps = session.propagate(plan, object_ids, update=update if outdated else None)
     try:
         for event in steps:
             yield _painted(session, event.frame, event.done, event.total)
