@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from formats.movies import Recipe
 from napari.layers import Points, Shapes
 from napari_builtins.io import csv_to_layer_data, napari_write_points, napari_write_shapes
 
@@ -10,6 +11,7 @@ from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.data.prompts import Box, MaskPrompt, Point, Prompt, PromptBook
 from napari_surgisam.errors import DataError, PromptError
 from napari_surgisam.formats.tables import read_prompts, write_boxes, write_points
+from napari_surgisam.formats.video import VideoFrames
 
 FRAMES = ArrayFrames(np.zeros((10, 50, 60), np.uint8))
 PICTURE = ArrayFrames(np.zeros((50, 60), np.uint8))
@@ -216,6 +218,15 @@ def test_a_second_box_in_another_file_is_refused(tmp_path: Path) -> None:
     second = table(tmp_path / "b.csv", SHAPES + rectangle(0, 4, 1, 1, 3, 3))
     with pytest.raises(PromptError, match=r"b\.csv, row 2: .*second box"):
         read_prompts([first, second], FRAMES)
+
+
+def test_a_prompt_behind_the_end_of_a_cut_movie_is_told_why(tmp_path: Path) -> None:
+    whole = Recipe(".mp4", "libx264", faststart=True).write(tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 3 // 4])
+    frames = VideoFrames(tmp_path / "cut.mp4")
+    path = table(tmp_path / "points.csv", POINTS + "0,39,4,5,1,positive\n")
+    with pytest.raises(PromptError, match=rf"row 2: .*last readable frame is {len(frames) - 1}"):
+        read_prompts([path], frames)
 
 
 @pytest.mark.parametrize("name", ["Object_ID", "object id", "object-id", "object", "Polarity"])

@@ -5,7 +5,9 @@ import npe2
 import numpy as np
 import pytest
 import zarr
+from formats.movies import Recipe
 from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
 
 from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.errors import DataError
@@ -27,6 +29,23 @@ SAMPLES = {
 @pytest.fixture
 def manifest():
     return npe2.PluginManifest.from_distribution("napari-surgisam")
+
+
+def test_a_movie_that_is_cut_off_opens_with_a_warning(tmp_path):
+    whole = Recipe(".mp4", "libx264", faststart=True).write(tmp_path / "whole.mp4").read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: len(whole) * 3 // 4])
+    shown = []
+    notification_manager.notification_ready.connect(shown.append)
+    try:
+        files.movie_reader(tmp_path / "whole.mp4")(tmp_path / "whole.mp4")
+        assert not shown
+        ((data, *_),) = files.movie_reader(cut)(cut)
+    finally:
+        notification_manager.notification_ready.disconnect(shown.append)
+    assert 0 < len(data) < 40
+    (warning,) = shown
+    assert f"last readable frame is {len(data) - 1}" in warning.message
 
 
 def test_every_sample_of_the_manifest_opens(manifest):

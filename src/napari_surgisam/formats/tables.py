@@ -228,11 +228,20 @@ def _with_point(book: PromptBook, row: _Row, columns: _Columns, frames: FrameSou
     point, object_id = Point(y, x, row.positive()), row.object_id()
     try:
         single = Prompt(object_id, frame, (point,))
-        check_prompt(single, len(frames), *frames.shape)
+        _check(single, frames)
     except PromptError as error:
         raise PromptError(f"{row.where}: {error}") from error
     known = book.get(object_id, frame)
     return book.with_prompt(known.with_point(point) if isinstance(known, Prompt) else single)
+
+
+def _check(prompt: Prompt, frames: FrameSource) -> None:
+    damage = getattr(frames, "damage", "")
+    if damage and prompt.frame >= len(frames):
+        raise PromptError(
+            f"Object {prompt.object_id} has a prompt on frame {prompt.frame}, but {damage}"
+        )
+    check_prompt(prompt, len(frames), *frames.shape)
 
 
 def _boxes(
@@ -273,7 +282,7 @@ def _boxes(
         box = Box(min(ys), min(xs), max(ys), max(xs))
         try:
             alone = Prompt(object_id, frame, box=box)
-            check_prompt(alone, len(frames), *frames.shape)
+            _check(alone, frames)
         except PromptError as error:
             raise PromptError(f"{first.where}: {error}") from error
         yield replace(known, box=box) if isinstance(known, Prompt) else alone

@@ -46,6 +46,11 @@ class FrameStack:
         self.shape = (len(self._frames), *self._frames.shape, 3)
         self._name = f"surgisam-frames-{uuid4().hex}"
 
+    @property
+    def damage(self) -> str:
+        """What is wrong with a file that is cut off; empty if nothing is."""
+        return str(getattr(self._frames, "damage", ""))
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -198,6 +203,10 @@ def _read_movie(path: Any) -> list[LayerData]:
         return stack
 
     stack = wait_for(open_stack)
+    if stack.damage:
+        from napari.utils.notifications import show_warning
+
+        show_warning(stack.damage)
     layer = _layer(stack.as_dask(), file.stem, time=True, rgb=True)
     layer[1]["metadata"] = {SOURCE: stack}
     return [layer]
