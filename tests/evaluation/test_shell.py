@@ -86,6 +86,8 @@ def test_evaluate_writes_tables_summary_and_report(surgisam, dataset, tmp_path):
     assert summary["versions"]["torch"]
     assert summary["times"]["segmenting_seconds"] > 0
     assert summary["peak_bytes"] > 1e6
+    assert list(summary["computed_on"].values()) == [3]
+    assert re.fullmatch("cpu (float32|bfloat16)", next(iter(summary["computed_on"])))
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert lines[0] == ["figure", "mean", "low", "high", "values", "cases"]
     assert lines[1][0] == "dsc"

@@ -40,6 +40,8 @@ class CaseResult:
         the system does not tell.
     picture : bytes
         JPEG of its middling and its worst frame, truth and prediction.
+    computed_on : str
+        Kind of device, and precision: the last digits of a mask depend on both.
     """
 
     case: str
@@ -48,6 +50,7 @@ class CaseResult:
     scoring_seconds: float
     peak_bytes: int
     picture: bytes
+    computed_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def evaluate_case(
         perf_counter() - segmented,
         peak_memory(),
         picture,
+        _computing(tracker),
     )
 
 
@@ -218,6 +222,11 @@ def peak_memory() -> int:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _computing(tracker: Tracker) -> str:
+    device, precision = tracker.network.device, getattr(tracker.network, "precision", "")
+    return f"{device.type} {str(precision).removeprefix('torch.')}".strip()
 
 
 def _work(task: tuple[Case, Questions, EngineSettings]) -> CaseResult:

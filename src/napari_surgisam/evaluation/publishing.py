@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -99,6 +100,7 @@ def publish(
                 },
             },
             "peak_bytes": max((result.peak_bytes for result in results), default=0),
+            "computed_on": dict(Counter(result.computed_on for result in results)),
             "versions": {name: _version(name) for name in PACKAGES},
             "machine": describe_machine(),
         }

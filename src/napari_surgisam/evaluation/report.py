@@ -241,6 +241,7 @@ def _notes(summary: Mapping[str, Any]) -> str:
         "scoring": f"{times['scoring_seconds']:.1f} s",
         "peak memory": f"{summary['peak_bytes'] / 1e9:.2f} GB",
         "machine": summary["machine"],
+        "computed on": ", ".join(f"{k} ({n} cases)" for k, n in summary["computed_on"].items()),
         **{f"version of {name}": v for name, v in summary["versions"].items() if v},
     }
     rows = [(_text(str(k)), f"<code>{_text(str(v))}</code>") for k, v in facts.items()]
