@@ -10,6 +10,7 @@ from napari_surgisam.cli import (
     convert,
     demo,
     evaluate,
+    finetune,
     infer_vos,
     models,
     pretrain,
@@ -25,11 +26,12 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(propagate.propagate)
 app.command()(batch.batch)
-app.command()(bench.bench)
 app.command()(evaluate.evaluate)
+app.command()(bench.bench)
 app.command()(evaluate.compare)
 app.command()(convert.convert)
 app.command("infer-vos")(infer_vos.infer_vos)
+app.command()(finetune.finetune)
 app.command()(pretrain.pretrain)
 app.add_typer(models.app, name="models")
 
@@ -39,6 +41,7 @@ Turn a few clicks into masks of every object through a video or a 3D scan.
   surgisam demo                                               see it work, in seconds
   surgisam propagate VIDEO --prompts CLICKS.csv --out M.tif   masks from your clicks
   surgisam evaluate DATA --protocol video --out REPORT        how good a model is
+  surgisam finetune DATA --out MINE.safetensors               a better one, from your labels
   surgisam models                                             which models there are
   surgisam models fetch sam2.1_hiera_tiny                     download a stronger one
   napari -w napari-surgisam Segment                           click by hand, in a window

@@ -1,4 +1,4 @@
-"""`surgisam models`: which models exist, and how to bring them here."""
+"""`surgisam models`: which models exist, how to bring them here, and how to hand them on."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_surgisam.cli.options import check_new_file
 from napari_surgisam.cli.reporting import follow, reported, say
 
 if TYPE_CHECKING:
     from napari_surgisam.engine.registry import ModelSpec
 
-app = typer.Typer(help="List, fetch and import models.", invoke_without_command=True)
+app = typer.Typer(help="List, fetch, import and export models.", invoke_without_command=True)
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]
 
@@ -19,7 +20,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only er
 @app.callback()
 @reported
 def models(context: typer.Context) -> None:
-    """List, fetch and import models."""
+    """List, fetch, import and export models."""
     if context.invoked_subcommand is None:
         list_models()
 
@@ -120,6 +121,24 @@ def import_model(
     typer.echo(spec.name)
     if not quiet:
         say(f"Use it with: surgisam propagate --model {spec.name} ...")
+
+
+@app.command("export")
+@reported
+def export_model(
+    model: Annotated[str, typer.Argument(help="Name or file of a SAM 2 model, tuned or not.")],
+    out: Annotated[Path, typer.Option("--out", help="The official format: FILE.pt.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as an official checkpoint, and print the configuration it is for."""
+    from napari_surgisam.engine.exporting import export_checkpoint
+
+    check_new_file(out, overwrite=overwrite)
+    config = export_checkpoint(model, out)
+    typer.echo(config)
+    if not quiet:
+        say(f'Load it with: sam2.build_sam.build_sam2("{config}", "{out}")')
 
 
 def _nbytes(spec: "ModelSpec") -> int:

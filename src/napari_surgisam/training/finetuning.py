@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
@@ -75,6 +75,8 @@ class FinetuneOptions:
         Epochs without a better validation after which training stops; 0 never stops.
     learning_rate : float, optional
         The recipe's by default.
+    batch : int, optional
+        Clips per step and process; the recipe's by default.
     image_size : int, optional
         The model's by default, in pixels.
     device, precision : str
@@ -90,6 +92,7 @@ class FinetuneOptions:
     merge: bool = False
     patience: int = 8
     learning_rate: float | None = None
+    batch: int | None = None
     image_size: int | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -160,6 +163,10 @@ class Finetuning:
             If there is no such recipe or model.
         """
         recipe = choose_recipe(options.recipe)
+        if options.batch is not None:
+            recipe = replace(recipe, batch=options.batch)
+        if options.learning_rate is not None:
+            recipe = replace(recipe, learning_rate=options.learning_rate)
         base = find_weights(options.base)
         if options.epochs is not None and options.epochs < 1:
             raise DataError(f"{options.epochs} epochs train nothing: take 1 or more.")
@@ -226,7 +233,7 @@ class Finetuning:
         steps = every * self.epochs
         options = FitOptions(
             steps=steps,
-            learning_rate=self.options.learning_rate or self.recipe.learning_rate,
+            learning_rate=self.recipe.learning_rate,
             weight_decay=self.recipe.weight_decay,
             clip_norm=self.recipe.clip_norm,
             warmup=min(20, max(1, steps // 10)),
@@ -258,7 +265,7 @@ class Finetuning:
         )
 
     def trial(self) -> dict[str, Any]:
-        """Practise one clip and return what training will take, in plain values.
+        """Practise a few clips and return what training will take, in plain values.
 
         Returns
         -------
@@ -269,18 +276,18 @@ class Finetuning:
         trainee = _Trainee(self)
         trainee.practice.train()
         random = torch.Generator(device=trainee.device).manual_seed(self.options.seed)
-        clip, lesson = trainee.curriculum(0)
         seconds = []
-        for _ in range(2):  # the first warms up
+        for number in (0, 0, 1, 2, 3):  # the first one warms up
             started = perf_counter()
-            outcome = trainee.practice(clip, lesson, random)
-            outcome.loss.backward()
+            clip, lesson = trainee.curriculum(number)
+            trainee.practice(clip, lesson, random).loss.backward()
             seconds.append(perf_counter() - started)
+        mean = sum(seconds[1:]) / (len(seconds) - 1)
         trained = int(trainee.size["trained_parameters"])
         return {
             **self.facts,
             **trainee.size,
-            "seconds_per_epoch": round(min(seconds) * len(self.samples), 1),
+            "seconds_per_epoch": round(mean * len(self.samples), 1),
             # beside the gradients that are there: two moments of AdamW, and the average
             "bytes": peak_memory() + 4 * (2 * trained + int(trainee.size["parameters"])),
         }
@@ -289,7 +296,8 @@ class Finetuning:
         plan = {
             **self.facts,
             "base_sha256": sha256,
-            "learning_rate": self.options.learning_rate or self.recipe.learning_rate,
+            "learning_rate": self.recipe.learning_rate,
+            "batch": self.recipe.batch,
             "image_size": self.options.image_size,
             "samples": [str(sample) for sample in self.samples],
         }

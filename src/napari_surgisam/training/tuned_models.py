@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_surgisam.engine.checkpoints import Checkpoint, read_architecture
-from napari_surgisam.engine.registry import ModelSpec, available_models, register
+from napari_surgisam.engine.registry import (
+    ModelSpec,
+    available_models,
+    check_new_name,
+    register,
+)
 from napari_surgisam.errors import ModelError
 from napari_surgisam.training.checkpoints import read_metadata
 
@@ -39,7 +44,6 @@ def model_card(
         "strides": {str(k): v for k, v in job.recipe.strides.items()},
         "lesson": asdict(job.recipe.lesson),
         "losses": asdict(job.recipe.losses),
-        "learning_rate": job.options.learning_rate or job.recipe.learning_rate,
     }
     spec = available_models().get(job.options.base)
     return {
@@ -70,11 +74,9 @@ def check_tuned_name(name: str, out: Path) -> None:
     ModelError
         If it is not a name, or another model has it.
     """
-    from napari_surgisam.engine.registry import check_new_name
-
     taken = available_models().get(name)
     mine = taken is not None and taken.file == str(out.resolve())
-    check_new_name(name, taken.sha256 if mine and taken is not None else "")
+    check_new_name(name, taken.sha256 if taken is not None and mine else "not written yet")
 
 
 def register_tuned(
