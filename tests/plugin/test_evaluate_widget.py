@@ -153,7 +153,7 @@ def test_an_empty_reference_is_said(table):
 
 
 @pytest.mark.parametrize("protocol", ["video", "image"])
-def test_a_protocol_runs_on_the_open_layers(protocol, table, qtbot):
+def test_a_protocol_runs_on_the_open_layers(protocol, table, qtbot, tmp_path):
     widget = table.widget
     widget.protocol.choose(protocol)
     steps = []
@@ -171,6 +171,10 @@ def test_a_protocol_runs_on_the_open_layers(protocol, table, qtbot):
     assert "Segmented in" in widget.line.message.text
     assert len(widget.plot.lines) == 2
     assert widget.run_button.isEnabled()
+    widget.save(tmp_path / "mine.csv")
+    with (tmp_path / "mine.csv").open(newline="") as file:
+        saved = [row["object"] for row in csv.DictReader(file)]
+    assert saved == (["1", "2", ""] if protocol == "image" else ["1", "2"])  # F1 is of the whole
 
 
 def test_a_protocol_can_be_cancelled(table, slow, qtbot):

@@ -62,6 +62,7 @@ class EvaluateWidget(EvaluateForm):
         self.thread = JobThread()
         self.downloads = ModelDownloads(self.thread)
         self.rows: list[ScoreRow] = []
+        self.whole: list[ScoreRow] = []  # figures of no object, such as F1 and mIoU
         self.frames: list[FrameRow] = []
         self._shown: tuple[Labels, FrameGrid] | None = None
         self._running: RunningJob | None = None
@@ -175,7 +176,7 @@ class EvaluateWidget(EvaluateForm):
 
         frames = path.with_name(f"{path.stem}_frames.csv")
         try:
-            write_score_tables(path, frames, self.rows, self.frames)
+            write_score_tables(path, frames, [*self.rows, *self.whole], self.frames)
         except SurgisamError as error:
             self._fail(error)
             return
@@ -184,7 +185,8 @@ class EvaluateWidget(EvaluateForm):
     # -- the job
 
     def _start(self, job: Any, what: str, reference: Labels, grid: FrameGrid) -> None:
-        self.rows, self.frames, self._shown = [], [], (reference, grid)
+        self.rows, self.whole, self.frames = [], [], []
+        self._shown = (reference, grid)
         self._show_figures()
         self.progress.begin(what)
         self.line.show_message(Message(""))
@@ -201,6 +203,7 @@ class EvaluateWidget(EvaluateForm):
         elif isinstance(event, ProtocolFinished):
             scores = event.result.scores
             self.rows = [row for row in scores.rows if row.object_id or row.class_name]
+            self.whole = [row for row in scores.rows if row not in self.rows]
             self.frames = list(scores.frames)
             self.line.show_message(Message(_sentence(event.result)))
         else:
