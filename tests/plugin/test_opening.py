@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_surgisam.errors import DataError
@@ -34,7 +35,7 @@ def test_the_window_lives_while_a_long_file_is_opened(make_napari_viewer, monkey
     viewer = make_napari_viewer()
     ticks = []
     timer = QTimer()
-    timer.timeout.connect(lambda: ticks.append(None))
+    timer.timeout.connect(lambda: ticks.append(QGuiApplication.overrideCursor()))
     timer.start(10)
     during = []
 
@@ -53,6 +54,8 @@ def test_the_window_lives_while_a_long_file_is_opened(make_napari_viewer, monkey
     open_file(viewer, sample_data() / name)
     assert len(viewer.layers) == 1
     assert during[0] >= 5, "the window stood still"
+    assert any(cursor and cursor.shape() == Qt.CursorShape.BusyCursor for cursor in ticks)
+    assert QGuiApplication.overrideCursor() is None
     timer.stop()
 
 

@@ -29,10 +29,14 @@ def wait_for(work: Callable[[], T]) -> T:
     """
     if "qtpy.QtCore" not in sys.modules:
         return work()
-    from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, Signal
+    from qtpy.QtCore import QEventLoop, QObject, Qt, QThread, Signal
+    from qtpy.QtGui import QGuiApplication
 
-    application = QCoreApplication.instance()
-    if application is None or QThread.currentThread() != application.thread():
+    application = QGuiApplication.instance()
+    if (
+        not isinstance(application, QGuiApplication)
+        or QThread.currentThread() != application.thread()
+    ):
         return work()
 
     class Bell(QObject):
@@ -43,5 +47,9 @@ def wait_for(work: Callable[[], T]) -> T:
     with ThreadPoolExecutor(1, thread_name_prefix="surgisam-waiting") as executor:
         future = executor.submit(work)
         future.add_done_callback(lambda _: bell.rung.emit())  # may ring before the loop runs
-        loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        application.setOverrideCursor(Qt.CursorShape.BusyCursor)
+        try:
+            loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        finally:
+            application.restoreOverrideCursor()
         return future.result()
