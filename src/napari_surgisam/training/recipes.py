@@ -97,11 +97,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe(
                 name="decoder-only",
                 summary="frames are embedded once, the rest is trained: for a laptop",
-                source=_BIOSAM2 + ": its losses",
+                source="this project: the loss that the embedded model was trained with",
                 differs="all is frozen that an embedding depends on, and only that",
                 trained=MappingProxyType({"decoder": 1.0, "memory": 1.0, "prompts": 1.0}),
-                learning_rate=2e-4,
-                losses=_BIOSAM2_LOSSES,
+                losses=LossWeights(),
                 cached=True,
             ),
             Recipe(
