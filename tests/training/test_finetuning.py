@@ -11,7 +11,7 @@ from napari_surgisam.engine.models import load_network
 from napari_surgisam.engine.network import Query
 from napari_surgisam.engine.registry import available_models
 from napari_surgisam.errors import DataError, JobError, ModelError
-from napari_surgisam.training import finetuning
+from napari_surgisam.training import finetuning, trainee
 from napari_surgisam.training.checkpoints import read_metadata
 from napari_surgisam.training.finetuning import FinetuneOptions, Finetuning, Planned, Tuned
 from napari_surgisam.training.recipes import RECIPES, part_of
@@ -121,7 +121,7 @@ def test_without_validation_all_epochs_are_trained(films, small_model, tmp_path)
 def test_the_best_weights_are_kept(films, small_model, tmp_path, monkeypatch):
     scores = iter([0.5, 0.7, 0.6, 0.6, 0.6])
     monkeypatch.setattr(
-        finetuning.TrackedDice, "__call__", lambda self, practice: {"dsc": next(scores)}
+        trainee.TrackedDice, "__call__", lambda self, practice: {"dsc": next(scores)}
     )
     out = tmp_path / "tuned.safetensors"
     events = _run(films, out, _options(small_model, epochs=9, patience=2))
@@ -178,20 +178,20 @@ def test_a_full_disk_leaves_the_checkpoint_before(films, small_model, tmp_path):
 def test_merged_adapters_answer_as_before_merging(films, small_model, tmp_path, recipe):
     options = _options(small_model, recipe, val_fraction=0, learning_rate=1e-2)
     job = Finetuning.prepare(films, options)
-    trainee = finetuning._Trainee(job)
-    model = trainee.practice.model
+    pupil = finetuning.Trainee(job)
+    model = pupil.practice.model
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if part_of(name) == "adapters":
                 parameter.add_(0.05 * torch.randn_like(parameter))
-    trainee.practice.eval()
+    pupil.practice.eval()
     merged = load_network(small_model, **CPU)
     untouched = {n: v.clone() for n, v in merged.model.state_dict().items()}
-    merged.model.load_state_dict(trainee.pack(model.state_dict()))
+    merged.model.load_state_dict(pupil.pack(model.state_dict()))
     images = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
     answers, memories = [], []
     with torch.no_grad():
-        for network in (trainee.practice.network, merged, load_network(small_model, **CPU)):
+        for network in (pupil.practice.network, merged, load_network(small_model, **CPU)):
             embedding = network.embed(images)
             first = network.segment(embedding, [Query(points=(Point(30, 30),))])
             answers.append(first[0].logits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from time import perf_counter
@@ -13,21 +13,12 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from torch import Tensor
 
-from napari_surgisam.engine.checkpoints import ENCODER, Checkpoint, read_checkpoint
-from napari_surgisam.engine.devices import choose_device
-from napari_surgisam.engine.embeddings import EmbeddingCache
-from napari_surgisam.engine.focus import choose_focus
-from napari_surgisam.engine.models import build_network, find_weights
-from napari_surgisam.engine.policies import choose_policy
-from napari_surgisam.engine.registry import published_model
-from napari_surgisam.errors import DataError, ModelError
+from napari_surgisam.engine.models import find_weights
+from napari_surgisam.errors import DataError
 from napari_surgisam.evaluation.cases import Case, OpenCase
 from napari_surgisam.evaluation.jobs import peak_memory
 from napari_surgisam.jobs import Event
-from napari_surgisam.training.adapters import adapted_names, insert_adapters, merged_state
-from napari_surgisam.training.clip_reading import ClipReader, LabelledClip, Schedule, embed_cached
 from napari_surgisam.training.clips import (
     Sample,
     Split,
@@ -36,18 +27,14 @@ from napari_surgisam.training.clips import (
     open_labelled,
     split_cases,
 )
-from napari_surgisam.training.lessons import Lesson, Practice
 from napari_surgisam.training.recipes import (
     Recipe,
     choose_recipe,
-    freeze,
     parameter_groups,
-    part_of,
-    resting_modules,
 )
+from napari_surgisam.training.trainee import Trainee
 from napari_surgisam.training.trainer import FitOptions, StepTrained, fit
 from napari_surgisam.training.tuned_models import model_card, register_tuned
-from napari_surgisam.training.validation import TrackedDice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +211,7 @@ class Finetuning:
         JobError
             If the loss is not finite, or a file cannot be written.
         """
-        trainee = _Trainee(self)
+        trainee = Trainee(self)
         process = PartialState(cpu=trainee.device.type == "cpu")
         if process.is_main_process:
             self._write_plan(out, trainee.sha256, resume=resume)
@@ -245,7 +232,7 @@ class Finetuning:
             keep_best=True,
             patience=self.options.patience if self.split.validation else 0,
         )
-        yield from fit(
+        for event in fit(
             trainee.practice,
             trainee.curriculum,
             trainee.validation,
@@ -256,7 +243,12 @@ class Finetuning:
             seed=self.options.seed,
             parameters=parameter_groups(trainee.practice.model, self.recipe),
             pack=trainee.pack,
-        )
+        ):
+            # entered at once: whoever stops the run, and however, has the best until then
+            if event.done and event.validation is not None and out.is_file():
+                if process.is_main_process:
+                    register_tuned(out, name, self.options.base)
+            yield event
         if not process.is_main_process:
             return
         before, best = register_tuned(out, name, self.options.base)
@@ -273,7 +265,7 @@ class Finetuning:
             Beside `facts`: ``parameters`` that are trained and all of them,
             ``seconds_per_epoch`` without validation, ``bytes`` of memory.
         """
-        trainee = _Trainee(self)
+        trainee = Trainee(self)
         trainee.practice.train()
         random = torch.Generator(device=trainee.device).manual_seed(self.options.seed)
         seconds = []
@@ -316,95 +308,3 @@ class Finetuning:
             path.write_text(json.dumps(plan, indent=1), encoding="utf-8")
         except OSError as error:
             raise DataError(f"Cannot write {path}: {error.strerror}.") from error
-
-
-class _Trainee:
-    """The network of a fine-tuning, with what feeds and examines it."""
-
-    def __init__(self, job: Finetuning) -> None:
-        options, recipe = job.options, job.recipe
-        self.job = job
-        self.device = choose_device(options.device)
-        self.checkpoint, self.sha256, own = _read_base(job.base)
-        self.size_of_image = options.image_size or own
-        network = build_network(
-            self.checkpoint, self.size_of_image, str(self.device), options.precision, str(job.base)
-        )
-        model = getattr(network, "model", None)
-        if not isinstance(model, torch.nn.Module):
-            raise ModelError(f"{options.base} cannot be fine-tuned: it has no weights to train.")
-        insert_adapters(model, recipe.adapters, options.seed)
-        freeze(model, recipe)
-        moving = [n for n, p in model.named_parameters() if p.requires_grad]
-        fixed = not any(name.startswith(ENCODER) for name in moving)
-        self.cache = EmbeddingCache() if fixed else None
-        focus = choose_focus("default", options.base)
-        embed = None
-        if recipe.cached and self.cache is not None:
-            embed = partial(embed_cached, cases=job.cases, network=network, cache=self.cache)
-        self.practice = Practice(
-            network,
-            model,
-            recipe.losses,
-            resting=resting_modules(model),
-            embed=embed,
-        )
-        self.reader = ClipReader(
-            job.cases,
-            recipe,
-            self.size_of_image,
-            focused=focus is not None,
-            device=self.device,
-        )
-        self.schedule = Schedule(job.samples, options.seed)
-        examined = [job.cases[case] for case in job.split.validation]
-        policy = choose_policy("auto", options.base)
-        self.validation = (
-            TrackedDice(examined, network, policy, focus, self.cache, options.seed)
-            if examined
-            else None
-        )
-        total = sum(p.numel() for p in model.parameters())
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        self.size = {"parameters": total, "trained_parameters": trained}
-
-    def curriculum(self, number: int) -> tuple[LabelledClip, Lesson]:
-        """Return the clip to practise, by its number among those of this process."""
-        recipe, seed = self.job.recipe, self.job.options.seed
-        state = PartialState(cpu=self.device.type == "cpu")
-        step, turn = divmod(number, recipe.batch)
-        place = (step * state.num_processes + state.process_index) * recipe.batch + turn
-        return self.reader.read(self.schedule(place), (seed, 3, place)), recipe.lesson
-
-    def pack(self, averaged: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Merge adapters; what was frozen is written as it was read, to the bit."""
-        adapted = adapted_names(self.practice.model)
-        trained = self.job.recipe.trained
-        merged = merged_state(self.practice.model, averaged)
-        return {
-            name: value if part_of(name) in trained or name in adapted else base
-            for name, value in merged.items()
-            for base in [self.checkpoint.state[name]]
-        }
-
-
-def _read_base(path: Path) -> tuple[Checkpoint, str, int]:
-    """Return the weights of a base, their file's hash and the image size that suits them."""
-    import pooch
-
-    checkpoint = read_checkpoint(path)
-    published = published_model(path.name, checkpoint.config)
-    own = checkpoint.image_size if published is None else published.image_size
-    return checkpoint, str(pooch.file_hash(str(path))), own
-
-
-def check_out(out: Path) -> None:
-    """Check the name of the file to write.
-
-    Raises
-    ------
-    DataError
-        If it does not end in ``.safetensors``.
-    """
-    if out.suffix != ".safetensors":
-        raise DataError(f"{out} cannot hold the weights: give a path that ends in .safetensors.")

@@ -1,0 +1,111 @@
+"""What the dock widget *Fine-tune* looks like; it knows nothing of layers and processes."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_surgisam.plugin.finetune_plot import FinetunePlot
+from napari_surgisam.plugin.message_line import MessageLine
+from napari_surgisam.plugin.model_chooser import ModelChooser
+from napari_surgisam.plugin.progress_row import ProgressRow
+
+RECIPES = (
+    ("decoder-only", "Frames are embedded once, the rest is trained: for a laptop"),
+    ("biosam2", "Image encoder with layer decay and mask decoder, after BioSAM-2"),
+    ("surgisam2", "Encoder and decoder on single frames, after SurgiSAM2"),
+    ("surgsam2", "Encoder, decoder and memory on clips of 8 frames, after SurgSAM-2"),
+    ("tsms", "The same, a tenth of the clips at twice the speed, after TSMS-SAM2"),
+    ("sam2s", "Frames from near and far, softened labels, after SAM2S"),
+    ("lora", "Low-rank changes of every attention"),
+    ("dd-sam2", "Depthwise-dilated changes of convolutions, after DD-SAM2"),
+)
+"""Names and tips; reading them from the recipes would import PyTorch to show a form."""
+
+SAMPLES = ("all", "50", "100", "200", "400")
+
+
+class FinetuneForm(QWidget):
+    """The small widgets of *Fine-tune*, laid out."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.image_box, self.labels_box = QComboBox(), QComboBox()
+        for box in (self.image_box, self.labels_box):
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(12)
+        self.add_button = QPushButton("Add pair")
+        self.folder_button = QPushButton("Add folder…")
+        self.remove_button = QPushButton("Remove")
+        self.data_list = QListWidget()
+        self.data_list.setMaximumHeight(90)
+        self.models = ModelChooser()
+        self.recipe_box, self.samples_box = QComboBox(), QComboBox()
+        for name, tip in RECIPES:
+            self.recipe_box.addItem(name)
+            self.recipe_box.setItemData(self.recipe_box.count() - 1, tip, 3)  # the tool tip
+        self.samples_box.addItems(SAMPLES)
+        self.epochs_box, self.fraction_box = QSpinBox(), QDoubleSpinBox()
+        self.epochs_box.setRange(1, 1000)
+        self.epochs_box.setValue(20)
+        self.fraction_box.setRange(0, 0.9)
+        self.fraction_box.setSingleStep(0.05)
+        self.fraction_box.setValue(0.2)
+        self.fraction_box.setToolTip(
+            "Share of the images that examine the model. With 0, it is trained for all epochs "
+            "and never examined: the only way with a single image."
+        )
+        self.merge_box = QCheckBox("All labels are one object")
+        self.name_edit = QLineEdit("my-model")
+        self.check_button, self.start_button = QPushButton("Check"), QPushButton("Start")
+        self.check_button.setToolTip("What will be trained, how long it takes, and how much memory")
+        self.plan_label = QLabel()
+        self.plan_label.setWordWrap(True)
+        self.plan_label.hide()
+        self.plot = FinetunePlot()
+        self.progress, self.line = ProgressRow(), MessageLine()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        data = QFormLayout()
+        data.addRow("Image", self.image_box)
+        data.addRow("Labels", self.labels_box)
+        buttons = QHBoxLayout()
+        for button in (self.add_button, self.folder_button, self.remove_button):
+            buttons.addWidget(button)
+        how = QFormLayout()
+        how.addRow("Base model", self.models)
+        how.addRow("Recipe", self.recipe_box)
+        how.addRow("Samples per class", self.samples_box)
+        how.addRow("Epochs", self.epochs_box)
+        how.addRow("For validation", self.fraction_box)
+        how.addRow(self.merge_box)
+        how.addRow("Name", self.name_edit)
+        actions = QHBoxLayout()
+        actions.addWidget(self.check_button)
+        actions.addWidget(self.start_button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(data)
+        layout.addLayout(buttons)
+        layout.addWidget(self.data_list)
+        layout.addLayout(how)
+        layout.addLayout(actions)
+        layout.addWidget(self.plan_label)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.line)
+        layout.addWidget(self.plot)
+        layout.addStretch()
