@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import psutil
@@ -85,6 +85,20 @@ def test_what_cannot_work_is_refused_in_words(bench):
     bench.settle()
     assert widget.line.message.kind == "error"
     assert "nothing would be left to validate" in widget.line.message.text
+
+
+def test_a_folder_is_examined_before_and_after(bench, tmp_path):
+    """Two films, one of them to validate on: the pictures show it."""
+    widget = bench.widget
+    pair = widget._pair(bench.film, bench.labels)
+    write_pairs([pair, replace(pair, name="other")], tmp_path / "films")
+    widget.add_folder(tmp_path / "films")
+    widget.fraction_box.setValue(0.5)
+    widget.run()
+    bench.settle()
+    assert "Validation DSC" in widget.line.message.text
+    assert len(widget.plot.scores) == 2
+    assert not widget.pictures.isHidden()
 
 
 def test_a_killed_training_leaves_the_viewer_alive(bench, qtbot):

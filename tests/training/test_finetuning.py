@@ -63,6 +63,8 @@ def test_a_tuned_model_describes_itself_and_is_in_the_list(films, small_model, t
     assert isinstance(events[0], Planned)
     assert [e.done for e in events if isinstance(e, StepTrained)] == [0, 1]
     assert isinstance(events[-1], Tuned)
+    for word in ("before", "after"):
+        assert out.with_suffix(f".{word}.jpg").read_bytes().startswith(b"\xff\xd8")
     facts = read_metadata(out)
     assert facts["recipe"]["name"] == "decoder-only"
     assert facts["classes"] == {"1": 2, "2": 2}
@@ -71,7 +73,7 @@ def test_a_tuned_model_describes_itself_and_is_in_the_list(films, small_model, t
     assert {"dsc", "dsc 1", "dsc 2"} == set(facts["validation"]) == set(facts["validation_before"])
     assert facts["base"] == small_model.name
     assert len(facts["base_sha256"]) == 64
-    assert "this project" in facts["citation"]
+    assert "2408.03286" in facts["citation"]
     assert available_models()["tuned"].image_size == 64
     network = load_network("tuned", **CPU)
     images = torch.zeros(1, 3, 48, 64, dtype=torch.uint8)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -12,6 +16,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QListWidget,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -23,7 +28,7 @@ from napari_surgisam.plugin.model_chooser import ModelChooser
 from napari_surgisam.plugin.progress_row import ProgressRow
 
 RECIPES = (
-    ("decoder-only", "Frames are embedded once, the rest is trained: for a laptop"),
+    ("decoder-only", "Frames are embedded once, the mask decoder is trained: for a laptop"),
     ("biosam2", "Image encoder with layer decay and mask decoder, after BioSAM-2"),
     ("surgisam2", "Encoder and decoder on single frames, after SurgiSAM2"),
     ("surgsam2", "Encoder, decoder and memory on clips of 8 frames, after SurgSAM-2"),
@@ -35,6 +40,34 @@ RECIPES = (
 """Names and tips; reading them from the recipes would import PyTorch to show a form."""
 
 SAMPLES = ("all", "50", "100", "200", "400")
+
+
+class BeforeAfter(QWidget):
+    """A validation case as the base segments it, and as the tuned model does."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._labels = []
+        for title in ("Before", "After"):
+            picture = QLabel()
+            # its own hint would make the dock as wide as the picture
+            picture.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            layout.addWidget(QLabel(title))
+            layout.addWidget(picture)
+            self._labels.append(picture)
+        self.hide()
+
+    def show_files(self, before: Path, after: Path) -> None:
+        """Show two pictures; nothing where one is missing."""
+        pictures = [QPixmap(str(path)) for path in (before, after)]
+        shown = not any(picture.isNull() for picture in pictures)
+        for label, picture in zip(self._labels, pictures, strict=True):
+            fitting = Qt.TransformationMode.SmoothTransformation
+            width = max(200, self.width())
+            label.setPixmap(picture.scaledToWidth(width, fitting) if shown else QPixmap())
+        self.setVisible(shown)
 
 
 class FinetuneForm(QWidget):
@@ -57,7 +90,9 @@ class FinetuneForm(QWidget):
         self.recipe_box, self.samples_box = QComboBox(), QComboBox()
         for name, tip in RECIPES:
             self.recipe_box.addItem(name)
-            self.recipe_box.setItemData(self.recipe_box.count() - 1, tip, 3)  # the tool tip
+            self.recipe_box.setItemData(
+                self.recipe_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole
+            )
         self.samples_box.addItems(SAMPLES)
         self.epochs_box, self.fraction_box = QSpinBox(), QDoubleSpinBox()
         self.epochs_box.setRange(1, 1000)
@@ -76,7 +111,7 @@ class FinetuneForm(QWidget):
         self.plan_label = QLabel()
         self.plan_label.setWordWrap(True)
         self.plan_label.hide()
-        self.plot = FinetunePlot()
+        self.plot, self.pictures = FinetunePlot(), BeforeAfter()
         self.progress, self.line = ProgressRow(), MessageLine()
         self._lay_out()
 
@@ -108,4 +143,5 @@ class FinetuneForm(QWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.line)
         layout.addWidget(self.plot)
+        layout.addWidget(self.pictures)
         layout.addStretch()

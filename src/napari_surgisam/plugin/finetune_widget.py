@@ -151,6 +151,7 @@ class FinetuneWidget(FinetuneForm):
 
         self.tuned = ""
         self.plot.clear()
+        self.pictures.hide()
         self.line.show_message(Message(""))
         self.progress.begin("Checking …" if check else "Starting …")
         self.thread.run(write(), on_error=fail, on_end=started)
@@ -186,7 +187,10 @@ class FinetuneWidget(FinetuneForm):
         elif kind == "finished":
             self.tuned = event["name"]
             before, after = event["before"].get("dsc"), event["after"].get("dsc")
-            gain = ""
+            gain, path = "", Path(event["path"])
+            self.pictures.show_files(
+                path.with_suffix(".before.jpg"), path.with_suffix(".after.jpg")
+            )
             if before is not None and after is not None:
                 gain = f" Validation DSC: {before:.3f} before, {after:.3f} now."
             self.line.show_message(Message(f"{self.tuned} is ready: choose it in Segment.{gain}"))

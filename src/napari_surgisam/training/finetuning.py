@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -198,7 +198,8 @@ class Finetuning:
         ----------
         out : Path
             The weights, ``.safetensors``; see `fit` for what lies beside. ``.plan.json``
-            holds split, samples per class and settings.
+            holds split, samples per class and settings; ``.before.jpg`` and ``.after.jpg``
+            show the first validation case, segmented by the base and by the weights.
         name : str
             To use the model by.
         resume : bool
@@ -244,10 +245,8 @@ class Finetuning:
             parameters=parameter_groups(trainee.practice.model, self.recipe),
             pack=trainee.pack,
         ):
-            # entered at once: whoever stops the run, and however, has the best until then
-            if event.done and event.validation is not None and out.is_file():
-                if process.is_main_process:
-                    register_tuned(out, name, self.options.base)
+            if event.validation is not None and process.is_main_process:
+                self._keep(event, out, name, trainee.example)
             yield event
         if not process.is_main_process:
             return
@@ -283,6 +282,18 @@ class Finetuning:
             # beside the gradients that are there: two moments of AdamW, and the average
             "bytes": peak_memory() + 4 * (2 * trained + int(trainee.size["parameters"])),
         }
+
+    def _keep(self, event: StepTrained, out: Path, name: str, example: Sequence[bytes]) -> None:
+        """Enter what was written into the list of models, and show how it looks.
+
+        At once: whoever stops the run, and however, has the best until then.
+        """
+        if event.done and out.is_file():
+            register_tuned(out, name, self.options.base)
+        written = event.message.startswith("saved")
+        for picture in example if written else ():
+            for word in ("before", "after") if event.done == 0 else ("after",):
+                out.with_suffix(f".{word}.jpg").write_bytes(picture)
 
     def _write_plan(self, out: Path, sha256: str, *, resume: bool) -> None:
         plan = {

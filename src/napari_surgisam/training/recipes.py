@@ -96,11 +96,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         for recipe in (
             Recipe(
                 name="decoder-only",
-                summary="frames are embedded once, the rest is trained: for a laptop",
-                source="this project: the loss that the embedded model was trained with",
-                differs="all is frozen that an embedding depends on, and only that",
-                trained=MappingProxyType({"decoder": 1.0, "memory": 1.0, "prompts": 1.0}),
-                losses=LossWeights(),
+                summary="frames are embedded once, the mask decoder is trained: for a laptop",
+                source=_BIOSAM2 + ": its losses",
+                differs="all is frozen that an embedding depends on; so is memory, because short "
+                "clips taught it to forget long ones",
+                trained=MappingProxyType({"decoder": 1.0}),
+                learning_rate=4e-4,
+                losses=_BIOSAM2_LOSSES,
                 cached=True,
             ),
             Recipe(

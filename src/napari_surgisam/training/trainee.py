@@ -97,6 +97,11 @@ class Trainee:
         place = (step * state.num_processes + state.process_index) * recipe.batch + turn
         return self.reader.read(self.schedule(place), (seed, 3, place)), recipe.lesson
 
+    @property
+    def example(self) -> list[bytes]:
+        """JPEG of a validation case as the latest validation found it; none without one."""
+        return self.validation.example if self.validation is not None else []
+
     def pack(self, averaged: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Merge adapters; what was frozen is written as it was read, to the bit."""
         adapted = adapted_names(self.practice.model)

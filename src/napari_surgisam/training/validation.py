@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from napari_surgisam.engine.network import Network
 from napari_surgisam.engine.tracker import Tracker
 from napari_surgisam.evaluation.answers import Answer, EvaluationProtocol, Prompting
 from napari_surgisam.evaluation.cases import OpenCase
+from napari_surgisam.evaluation.pictures import case_picture
 from napari_surgisam.evaluation.protocols import ImageProtocol, VideoProtocol, VolumeProtocol
 from napari_surgisam.metrics.masks import dsc
 from napari_surgisam.training.lessons import Practice
@@ -58,6 +59,8 @@ class TrackedDice:
         Of the clicks, the same at every validation.
     clicks : int
         On the prompted frame of each object.
+    example : list of bytes
+        JPEG of the first case as the latest validation found it.
     """
 
     cases: Sequence[OpenCase]
@@ -67,14 +70,17 @@ class TrackedDice:
     cache: EmbeddingCache | None
     seed: int = 0
     clicks: int = 3
+    example: list[bytes] = field(default_factory=list)
 
     def __call__(self, practice: Practice) -> dict[str, float]:
         """Return ``dsc``, then ``dsc CLASS`` where there are several classes."""
         cache = self.cache or EmbeddingCache(ONE_PASS_BYTES)
         tracker = Tracker(self.network, self.policy, cache, focus=self.focus)
         found: dict[str, list[float]] = {}
-        for case in self.cases:
+        for number, case in enumerate(self.cases):
             answer = answer_case(case, tracker, self.seed, self.clicks)
+            if number == 0:
+                self.example[:] = [case_picture(case, answer)]
             for object_id in answer.truth.object_ids:
                 truth = np.equal(answer.truth.labels, object_id)
                 value = dsc(np.equal(answer.labels, object_id), truth)
