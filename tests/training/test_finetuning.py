@@ -1,5 +1,4 @@
 import json
-import resource
 from dataclasses import replace
 
 import pytest
@@ -112,6 +111,16 @@ def test_a_resumed_run_must_be_the_same_one(films, small_model, tmp_path):
         _run(films, out, _options(small_model, seed=1), resume=True)
 
 
+def test_a_run_that_replaces_another_starts_afresh(films, small_model, tmp_path):
+    out = tmp_path / "tuned.safetensors"
+    _run(films, out, _options(small_model, epochs=2))
+    _run(films, out, _options(small_model, epochs=1))
+    rows = out.with_suffix(".curves.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "0", "1"]
+    with pytest.raises(DataError, match="the base model itself"):
+        _run(films, out, _options(out))
+
+
 def test_without_validation_all_epochs_are_trained(films, small_model, tmp_path):
     out = tmp_path / "tuned.safetensors"
     events = _run(films[:1], out, _options(small_model, val_fraction=0, epochs=2))
@@ -159,6 +168,7 @@ def _poison(monkeypatch):
 
 def test_a_full_disk_leaves_the_checkpoint_before(films, small_model, tmp_path):
     """The system refuses files beyond a size, as a full disk does."""
+    resource = pytest.importorskip("resource", reason="there is none on Windows")
     out = tmp_path / "tuned.safetensors"
     running = Finetuning.prepare(films, _options(small_model, epochs=3)).run(out, "tuned")
     while not out.with_suffix(".state.pt").exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -212,10 +213,14 @@ class Finetuning:
         JobError
             If the loss is not finite, or a file cannot be written.
         """
+        if out.resolve() == self.base.resolve():
+            raise DataError(f"{out} is the base model itself: give another --out.")
         trainee = Trainee(self)
         process = PartialState(cpu=trainee.device.type == "cpu")
         if process.is_main_process:
             self._write_plan(out, trainee.sha256, resume=resume)
+            for ending in () if resume else (".state.pt", ".curves.csv"):
+                out.with_suffix(ending).unlink(missing_ok=True)  # of a run that is replaced
         yield Planned(done=0, total=self.epochs, facts={**self.facts, **trainee.size})
         every = self.steps_per_epoch(process.num_processes)
         steps = every * self.epochs
@@ -293,7 +298,8 @@ class Finetuning:
         written = event.message.startswith("saved")
         for picture in example if written else ():
             for word in ("before", "after") if event.done == 0 else ("after",):
-                out.with_suffix(f".{word}.jpg").write_bytes(picture)
+                with suppress(OSError):  # a picture is no reason to stop
+                    out.with_suffix(f".{word}.jpg").write_bytes(picture)
 
     def _write_plan(self, out: Path, sha256: str, *, resume: bool) -> None:
         plan = {

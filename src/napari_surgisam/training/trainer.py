@@ -187,9 +187,14 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         practice.train()
-        loss, outcomes, faulty = _gradients(
-            accelerator, trainee, batches, progress.step, options.accumulate, seed
-        )
+        try:
+            loss, outcomes, faulty = _gradients(
+                accelerator, trainee, batches, progress.step, options.accumulate, seed
+            )
+        except torch.OutOfMemoryError as error:
+            raise JobError(
+                f"The device ran out of memory at step {progress.step + 1}. Use a smaller image size."
+            ) from error
         accelerator.clip_grad_norm_(model.parameters(), options.clip_norm)
         finite = math.isfinite(loss)
         if finite:
