@@ -193,7 +193,7 @@ def fit(
             )
         except torch.OutOfMemoryError as error:
             raise JobError(
-                f"The device ran out of memory at step {progress.step + 1}. Use a smaller image size."
+                f"The device ran out of memory at step {progress.step + 1}: use smaller images."
             ) from error
         accelerator.clip_grad_norm_(model.parameters(), options.clip_norm)
         finite = math.isfinite(loss)
