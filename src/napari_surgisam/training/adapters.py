@@ -57,7 +57,7 @@ class DilatedKernel(nn.Module):
 
     The kernel of the linear branch is added to the convolution's own, padded with zeros; the
     dilation of 3 takes part where the kernel has 7 x 7 places for it. The last 1 x 1
-    convolution is zero at first. Depthwise convolutions need no 1 x 1 around theirs.
+    convolution is zero at first.
 
     Parameters
     ----------
@@ -74,13 +74,9 @@ class DilatedKernel(nn.Module):
     def __init__(self, weight: Tensor, random: torch.Generator) -> None:
         super().__init__()
         outputs, inputs, side, _ = weight.shape
-        self.depthwise = inputs == 1
-        middle = outputs if self.depthwise else max(outputs // 2, 1)
+        middle = max(outputs // 2, 1)
         branches = 2 if side >= 7 else 1
         taps = torch.randn(branches, middle, 3, 3, generator=random) / 3
-        if self.depthwise:
-            self.taps = nn.Parameter(weight.new_zeros(taps.shape))
-            return
         self.taps = nn.Parameter(taps.to(weight))
         down = torch.randn(middle, inputs, generator=random) / inputs**0.5
         self.down = nn.Parameter(down.to(weight))
@@ -95,8 +91,6 @@ class DilatedKernel(nn.Module):
             for taps, dilation in zip(self.taps, (1, 3), strict=False):
                 rows = slice(centre - dilation, centre + dilation + 1, dilation)
                 kernels[:, rows, rows] = kernels[:, rows, rows] + taps
-            if self.depthwise:
-                return weight + kernels[:, None]
             return weight + torch.einsum("om,mi,mhw->oihw", self.up, self.down, kernels)
 
 
@@ -107,8 +101,9 @@ def insert_adapters(model: nn.Module, kind: Adapters, seed: int = 0) -> int:
     ----------
     model : Module
     kind : {"", "lora", "dilated"}
-        Low-rank changes on every attention, or dilated kernels on the image encoder's
-        and the memory encoder's convolutions.
+        Low-rank changes on every attention of image encoder and mask decoder, or dilated
+        kernels on the image encoder's convolutions. Memory is left alone: short clips would
+        teach it to forget long ones.
     seed : int
 
     Returns
@@ -171,11 +166,15 @@ def adapted_names(model: nn.Module) -> set[str]:
 
 def _suits(name: str, module: nn.Module, kind: Adapters) -> bool:
     if kind == "lora":
-        return isinstance(module, nn.Linear) and name.endswith(_ATTENTION)
+        return (
+            isinstance(module, nn.Linear)
+            and name.startswith(("image_encoder.", "sam_mask_decoder."))
+            and name.endswith(_ATTENTION)
+        )
     return (
         isinstance(module, nn.Conv2d)
-        and name.startswith(("image_encoder.", "memory_encoder."))
+        and name.startswith("image_encoder.")
         and module.kernel_size[0] >= 3
         and module.kernel_size[0] % 2 == 1
-        and module.groups in (1, module.in_channels)
+        and module.groups == 1
     )

@@ -182,7 +182,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             Recipe(
                 name="lora",
-                summary="low-rank changes of every attention, merged in the end",
+                summary="low-rank changes of encoder's and decoder's attention, merged in the end",
                 source="Hu et al., LoRA, arXiv:2106.09685",
                 trained=MappingProxyType({"adapters": 1.0}),
                 adapters="lora",
