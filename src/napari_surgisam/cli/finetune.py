@@ -83,7 +83,7 @@ def finetune(
 
     Beside the weights lie `.state.pt`, from which --resume goes on, `.curves.csv`, and
     `.plan.json` with the split and all samples. The tuned model is at once in `surgisam
-    models`. Several processes: run it with `accelerate launch -m napari_surgisam finetune …`.
+    models`. Several GPUs: run it with `accelerate launch -m napari_surgisam finetune …`.
     """
     stream = _Stream(events)
     with closing(stream):

@@ -34,7 +34,7 @@ RECIPES = (
     ("surgsam2", "Encoder, decoder and memory on clips of 8 frames, after SurgSAM-2"),
     ("tsms", "The same, a tenth of the clips at twice the speed, after TSMS-SAM2"),
     ("sam2s", "Frames from near and far, softened labels, after SAM2S"),
-    ("lora", "Low-rank changes of every attention"),
+    ("lora", "Low-rank changes of the encoder's and the decoder's attention"),
     ("dd-sam2", "Depthwise-dilated changes of convolutions, after DD-SAM2"),
 )
 """Names and tips; reading them from the recipes would import PyTorch to show a form."""
