@@ -40,9 +40,7 @@ Turn a few clicks into masks of every object through a video or a 3D scan.
 
   surgisam demo                                               see it work, in seconds
   surgisam propagate VIDEO --prompts CLICKS.csv --out M.tif   masks from your clicks
-  surgisam evaluate DATA --protocol video --out REPORT        how good a model is
   surgisam finetune DATA --out MINE.safetensors               a better one, from your labels
-  surgisam models                                             which models there are
   surgisam models fetch sam2.1_hiera_tiny                     download a stronger one
   napari -w napari-surgisam Segment                           click by hand, in a window
 
