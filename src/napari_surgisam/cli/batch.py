@@ -5,6 +5,16 @@ from typing import Annotated
 
 import typer
 
+from napari_surgisam.cli.engine_options import (
+    At,
+    Device,
+    Focus,
+    ImageSize,
+    Policy,
+    Precision,
+    Quiet,
+    Window,
+)
 from napari_surgisam.cli.options import parse_at, parse_window
 from napari_surgisam.cli.reporting import follow, reported, say
 from napari_surgisam.errors import JobError
@@ -22,33 +32,19 @@ def batch(
     model: Annotated[
         str, typer.Option(help="Name (see `surgisam models`) or model file.")
     ] = "embedded",
-    policy: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
-        ),
-    ] = "auto",
-    focus: Annotated[
-        str, typer.Option(metavar="auto|off", help="As for `surgisam propagate`.")
-    ] = "default",
+    policy: Policy = "auto",
+    focus: Focus = "default",
     plan: Annotated[
         str | None,
         typer.Option(
             metavar="outward|first-n|forward|backward", help="As for `surgisam propagate`."
         ),
     ] = None,
-    window: Annotated[
-        str, typer.Option(metavar="auto|LO:HI", help="As for `surgisam propagate`.")
-    ] = "auto",
-    at: Annotated[
-        list[str] | None,
-        typer.Option(metavar="AXIS=INDEX", help="As for `surgisam propagate`."),
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(metavar="N", help="As for `surgisam propagate`.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    window: Window = "auto",
+    at: At = None,
+    image_size: ImageSize = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of each process. Default: PyTorch's.")
     ] = None,
@@ -62,7 +58,7 @@ def batch(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Carry prompts through many videos and scans, and print where the labels are.
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from napari_surgisam.cli.engine_options import Device
 from napari_surgisam.cli.options import check_new_file
 from napari_surgisam.cli.reporting import reported, say
 from napari_surgisam.errors import DataError
@@ -29,7 +30,7 @@ def bench(
         typer.Option(metavar="N", help="Sides of the network's images. Default: 512 and 1024."),
     ] = None,
     frames: Annotated[int, typer.Option(min=4, help="Of a first pass.")] = 24,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     tiny: Annotated[
         bool, typer.Option("--tiny", help="A few small frames: whether it runs, not how fast.")
     ] = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from napari_surgisam.cli.engine_options import Quiet
 from napari_surgisam.cli.reporting import follow, reported
 
 
@@ -15,7 +16,7 @@ def convert(
     ],
     source: Annotated[Path, typer.Argument(help="The folder that it was unpacked to.")],
     target: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that is new.")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a dataset as JPEGImages/, Annotations/ and classes.csv, and print where."""
     from napari_surgisam.formats.conversions import convert

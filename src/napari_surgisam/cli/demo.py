@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from napari_surgisam.cli.engine_options import Quiet
 from napari_surgisam.cli.reporting import reported, say
 from napari_surgisam.errors import DataError
 
@@ -18,7 +19,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help=f"Folder for {LABELS} and {OVERLAY}.")] = Path(
         "surgisam-demo"
     ),
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Segment the sample clip with the embedded model and compare it with the truth.
 
@@ -64,7 +65,7 @@ def demo(
         raise DataError(f"{out / OVERLAY} cannot be written: {error.strerror}.") from error
     if not quiet:
         say(f"{len(frames)} frames in {seconds:.1f} s. Look at {out / OVERLAY}; try it with")
-        say("your own clicks in napari: File > Open Sample > SurgiSAM, Plugins > Segment.")
+        say("your own clicks: napari -w napari-surgisam Segment, then press Sample clip.")
 
 
 def _make_folder(out: Path) -> None:

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+from napari_surgisam.cli.engine_options import (
+    Channel,
+    Device,
+    Focus,
+    ImageSize,
+    Policy,
+    Precision,
+    Quiet,
+    Window,
+)
 from napari_surgisam.cli.options import parse_window
 from napari_surgisam.cli.reporting import follow, reported, say
 from napari_surgisam.errors import DataError, JobError
@@ -50,15 +60,8 @@ def evaluate(
     model: Annotated[
         str, typer.Option(help="Name (see `surgisam models`) or model file.")
     ] = "embedded",
-    policy: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
-        ),
-    ] = "auto",
-    focus: Annotated[
-        str, typer.Option(metavar="auto|off", help="As for `surgisam propagate`.")
-    ] = "default",
+    policy: Policy = "auto",
+    focus: Focus = "default",
     prompt: Annotated[
         str, typer.Option(metavar="points|box|mask", help="What each prompt is.")
     ] = "points",
@@ -95,17 +98,11 @@ def evaluate(
             "1 (DAVIS, U-Mamba), 0, or nan to leave it out."
         ),
     ] = 1.0,
-    window: Annotated[
-        str, typer.Option(metavar="auto|LO:HI", help="As for `surgisam propagate`.")
-    ] = "auto",
-    channel: Annotated[
-        int | None, typer.Option(metavar="N", help="Channel of multichannel images.")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(metavar="N", help="As for `surgisam propagate`.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    window: Window = "auto",
+    channel: Channel = None,
+    image_size: ImageSize = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of each process. Default: PyTorch's.")
     ] = None,
@@ -119,7 +116,7 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a report made with other arguments.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Prompt, segment and score labelled cases, and write a report.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_surgisam.cli.engine_options import Device, ImageSize, Precision, Quiet, Window
 from napari_surgisam.cli.options import check_new_file, parse_window
 from napari_surgisam.cli.reporting import follow, reported, say
 from napari_surgisam.errors import DataError, SurgisamError
@@ -59,14 +60,10 @@ def finetune(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Clips per step and process. Default: the recipe's.")
     ] = None,
-    window: Annotated[
-        str, typer.Option(metavar="auto|LO:HI", help="As for `surgisam propagate`.")
-    ] = "auto",
-    image_size: Annotated[
-        int | None, typer.Option(metavar="N", help="As for `surgisam propagate`.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    window: Window = "auto",
+    image_size: ImageSize = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is torch's choice.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that ended.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
@@ -77,7 +74,7 @@ def finetune(
         str | None,
         typer.Option(metavar="-|FILE", help="A JSON object per event, for programs; - is stdout."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fine-tune a model on labelled images, volumes and movies.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from napari_surgisam.cli.engine_options import Policy, Precision, Quiet
 from napari_surgisam.cli.reporting import follow, reported, say
 from napari_surgisam.errors import DataError, SurgisamError
 
@@ -70,14 +71,9 @@ def infer_vos(
             help="Accepted; objects that appear later are always tracked.",
         ),
     ] = False,
-    policy: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|NAME[:setting=value,…]", help="Memory policy. Default: the model's own."
-        ),
-    ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    policy: Policy = "auto",
+    precision: Precision = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Track objects from masks through folders of frames, and score them.
 

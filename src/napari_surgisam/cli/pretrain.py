@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from napari_surgisam.cli.engine_options import Device, Precision, Quiet
 from napari_surgisam.cli.options import check_new_file
 from napari_surgisam.cli.reporting import follow, reported, say
 from napari_surgisam.errors import DataError
@@ -37,9 +38,9 @@ def pretrain(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is torch's choice.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, bfloat16 or float32.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Train the embedded model's network on synthetic clips with simulated clicks.
 

@@ -6,6 +6,17 @@ from typing import Annotated, cast
 
 import typer
 
+from napari_surgisam.cli.engine_options import (
+    At,
+    Channel,
+    Device,
+    Focus,
+    ImageSize,
+    Policy,
+    Precision,
+    Quiet,
+    Window,
+)
 from napari_surgisam.cli.options import (
     check_new_file,
     check_no_input,
@@ -65,51 +76,14 @@ def propagate(
     axis: Annotated[
         int, typer.Option(metavar="N", help="Axis of the (T or Z, Y, X) source to run along.")
     ] = 0,
-    window: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|LO:HI",
-            help="Values shown to the model as black and white. auto: uint8 unchanged, else "
-            "the 0.5 to 99.5 percentile.",
-        ),
-    ] = "auto",
-    channel: Annotated[
-        int | None, typer.Option(metavar="N", help="Channel of a multichannel source.")
-    ] = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="AXIS=INDEX",
-            help="Fix an axis of a source with more than three. May be given several times.",
-        ),
-    ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Side of the square that the model sees, a multiple of 32. Default: its own.",
-        ),
-    ] = None,
-    focus: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off",
-            help="auto: the model sees a window around each object that follows it, which "
-            "helps with small ones. off: the whole frame. Default: auto for the embedded "
-            "model, off for SAM 2.",
-        ),
-    ] = "default",
-    policy: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|NAME[:setting=value,...]",
-            help="Which earlier frames the model attends to: sam2, efficient-pruning, "
-            "split-pruning, diverse, confident, occlusion-resilient, distractor-aware or "
-            "motion-aware; docs/policies.md says what they do. Default: auto, the model's own.",
-        ),
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    window: Window = "auto",
+    channel: Channel = None,
+    at: At = None,
+    image_size: ImageSize = None,
+    focus: Focus = "default",
+    policy: Policy = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     cache_memory: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Memory for embeddings of frames. Default: 48MB."),
@@ -132,7 +106,7 @@ def propagate(
             "as CSV; presence is a logit."
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Carry prompts through a whole video or 3D scan, and print where the labels are."""
     shown, fixed = parse_window(window), parse_at(at or ())
