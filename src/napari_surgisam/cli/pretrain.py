@@ -33,6 +33,7 @@ def pretrain(
     clips: Annotated[int, typer.Option(min=1, help="Clips in a clip batch.")] = 3,
     frames: Annotated[int, typer.Option(min=2, help="Frames of a clip.")] = 5,
     clip_share: Annotated[float, typer.Option(min=0, max=1, help="Of clip batches.")] = 0.5,
+    views: Annotated[int, typer.Option(min=1, help="How often a drawn batch is practised.")] = 2,
     volume_presence: Annotated[
         float, typer.Option(help="Presence logit below which an object has ended in a volume.")
     ] = 0.0,
@@ -81,6 +82,7 @@ def pretrain(
             clips=clips,
             frames=frames,
             clip_share=clip_share,
+            views=views,
             seed=seed,
         ),
         config=CompactConfig(image_size=image_size, volume_presence=volume_presence),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 
@@ -32,6 +34,9 @@ class PretrainOptions:
         Images in an image batch; clips in a clip batch and their frames.
     clip_share : float
         Share of clip batches once they have joined in.
+    views : int
+        How often a drawn batch is practised, each time turned, mirrored and coloured otherwise
+        and with other objects and clicks: drawing one takes as long as practising it.
     """
 
     image_steps: int = 1500
@@ -40,10 +45,12 @@ class PretrainOptions:
     clips: int = 3
     frames: int = 5
     clip_share: float = 0.5
+    views: int = 2
     seed: int = 0
 
 
 VALIDATION_SEED = 20_000_003
+APART = 6  # batches between two views of one
 
 
 def pretrain(
@@ -105,6 +112,7 @@ class _Curriculum:
     def __init__(self, options: PretrainOptions, size: int, device: str) -> None:
         self.options, self.size, self.device = options, size, device
         self.streams: dict[tuple[bool, float], Iterator[SyntheticBatch]] = {}
+        self.drawn: dict[tuple[bool, float], deque[SyntheticBatch]] = {}
         self.process = PartialState(cpu=device == "cpu").process_index
 
     def __call__(self, step: int) -> tuple[SyntheticBatch, Lesson]:
@@ -115,7 +123,9 @@ class _Curriculum:
         moving = step >= options.image_steps and turn < options.clip_share
         key = (moving, difficulty)
         if key not in self.streams:
-            self.streams = {k: v for k, v in self.streams.items() if k[0] != moving}
+            for kept in (self.streams, self.drawn):
+                for old in [k for k in kept if k[0] == moving]:
+                    del kept[old]
             clips = SyntheticClips(
                 batch=options.clips if moving else options.images,
                 frames=options.frames if moving else 1,
@@ -126,13 +136,30 @@ class _Curriculum:
                 device=self.device,
             )
             self.streams[key] = iter(clips)
-        batch = next(self.streams[key])
+            self.drawn[key] = deque()
+        batch = self._next(key, step)
         if moving:
             early = step < 2 * options.image_steps
             return _thinned(batch, step), Lesson(
                 objects=4, rounds=1 + step % 2, mask=0.6 if early else 0.3
             )
         return batch, Lesson(objects=5, rounds=(2, 3, 2, 6)[step % 4])
+
+
+    def _next(self, key: tuple[bool, float], step: int) -> SyntheticBatch:
+        """Return a batch that is new, or one that was seen some steps ago in another view.
+
+        References
+        ----------
+        Choi et al., Faster Neural Network Training with Data Echoing, arXiv:1907.05550.
+        """
+        waiting = self.drawn[key]
+        if len(waiting) > APART * (self.options.views - 1):
+            random = np.random.default_rng((self.options.seed, self.process, step))
+            return waiting.popleft().varied(random)
+        batch = next(self.streams[key])
+        waiting.extend([batch] * (self.options.views - 1))
+        return batch
 
 
 def _thinned(batch: SyntheticBatch, step: int) -> SyntheticBatch:

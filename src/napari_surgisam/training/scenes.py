@@ -59,7 +59,7 @@ class _Scene:
         self.draws, self.pool = draws, pool
         self.frames, self.size, self.layers = frames, size, layers
         self.difficulty = difficulty
-        self.look = draws.choose([0.3, 0.19, 0.32, 0.07, 0.12], draws.batch)
+        self.look = draws.choose([0.35, 0.2, 0.27, 0.07, 0.11], draws.batch)
         self.time = self._times()
 
     def paint(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,19 @@ class SyntheticBatch:
             for part in (self.parents[clip] == label).nonzero()[:, 0].tolist():
                 mask = mask | (self.labels[clip] == part)
         return mask
+
+    def varied(self, random: np.random.Generator) -> SyntheticBatch:
+        """Return the same clips mirrored, turned, and with other colours."""
+        axes = [axis for axis in (-1, -2) if random.random() < 0.5]
+        images, labels = (part.flip(axes) for part in (self.images, self.labels))
+        if random.random() < 0.5:
+            images, labels = images.transpose(-1, -2), labels.transpose(-1, -2)
+        images = images[:, :, random.permutation(3).tolist()].float() / 255
+        gain, gamma = random.uniform(0.7, 1.2), np.exp(random.uniform(-0.4, 0.4))
+        images = (images * gain).clamp(max=1) ** float(gamma)
+        if random.random() < 0.1:
+            images = 1 - images
+        return SyntheticBatch((images * 255).round().byte(), labels, self.parents)
 
 
 @dataclass(frozen=True, slots=True)
