@@ -64,6 +64,21 @@ def test_only_inference_in_bfloat16_multiplies_and_other_models_never(counted):
     torch.testing.assert_close(found, other[0](q, k, v), atol=0.02, rtol=0)
 
 
+def test_a_model_that_learns_multiplies_if_told(counted):
+    model = torch.nn.Sequential(Layer())
+    multiply_attention(model, learning=True)
+    q, k, v = (part.float().requires_grad_() for part in tokens())
+    with torch.autocast("cpu", HALF):
+        model[0](q, k, v).float().square().mean().backward()
+    assert len(counted) == 1
+    ours = [part.grad.clone() for part in (q, k, v)]
+    for part in (q, k, v):
+        part.grad = None
+    F.relu(F.scaled_dot_product_attention(q, k, v)).square().mean().backward()
+    for found, exact in zip(ours, (q.grad, k.grad, v.grad), strict=True):
+        assert F.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.99
+
+
 @pytest.mark.parametrize(
     ("features", "slow"),
     [({"avx512_bf16"}, True), ({"avx512_bf16", "amx_bf16"}, False), (set(), False)],

@@ -44,11 +44,12 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
 
-def multiply_attention(model: nn.Module) -> None:
+def multiply_attention(model: nn.Module, *, learning: bool = False) -> None:
     """Let the attention layers of a model use `attention` wherever they compute in bfloat16.
 
     Each layer keeps the code that it has; only the function that it calls is another. Other
-    models of the same classes are left alone, and so is this one while it is trained.
+    models of the same classes are left alone, and so is this one while it is trained, unless
+    `learning`: its gradients are rounded more, in a third of the time.
     """
     known: dict[FunctionType, FunctionType] = {}
     for module in model.modules():
@@ -60,7 +61,7 @@ def multiply_attention(model: nn.Module) -> None:
         if forward not in known:
             known[forward] = FunctionType(
                 forward.__code__,
-                {**forward.__globals__, "F": _Functional()},
+                {**forward.__globals__, "F": _Functional(learning)},
                 forward.__name__,
                 forward.__defaults__,
             )
@@ -71,17 +72,20 @@ def multiply_attention(model: nn.Module) -> None:
 class _Functional:
     """torch.nn.functional with another attention."""
 
+    def __init__(self, learning: bool) -> None:
+        self.learning = learning
+
     def __getattr__(self, name: str) -> Any:
         return getattr(F, name)
 
-    @staticmethod
     def scaled_dot_product_attention(
-        query: Tensor, key: Tensor, value: Tensor, **options: Any
+        self, query: Tensor, key: Tensor, value: Tensor, **options: Any
     ) -> Tensor:
         half = torch.is_autocast_enabled("cpu") and (
             torch.get_autocast_dtype("cpu") == torch.bfloat16
         )
-        plain = half and query.device.type == "cpu" and not torch.is_grad_enabled()
+        wanted = self.learning or not torch.is_grad_enabled()
+        plain = half and query.device.type == "cpu" and wanted
         if plain and not any(options.values()):
             return attention(query, key, value)
         return F.scaled_dot_product_attention(query, key, value, **options)

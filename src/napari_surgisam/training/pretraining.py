@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 
 from napari_surgisam.engine.compact_network import CompactConfig, load_compact
+from napari_surgisam.engine.cpu_attention import multiply_attention
 from napari_surgisam.training.checkpoints import read_metadata
 from napari_surgisam.training.lessons import Lesson, Practice
 from napari_surgisam.training.synthesis import SyntheticBatch, SyntheticClips
@@ -67,6 +68,7 @@ def pretrain(
     options, config = options or PretrainOptions(), config or CompactConfig()
     torch.manual_seed(options.seed)
     network = load_compact(config, None, device=device, precision=precision)
+    multiply_attention(network.model, learning=True)
     practice = Practice(network, network.model)
     stage = {
         "image_size": config.image_size,
@@ -144,7 +146,6 @@ class _Curriculum:
                 objects=4, rounds=1 + step % 2, mask=0.6 if early else 0.3
             )
         return batch, Lesson(objects=5, rounds=(2, 3, 2, 6)[step % 4])
-
 
     def _next(self, key: tuple[bool, float], step: int) -> SyntheticBatch:
         """Return a batch that is new, or one that was seen some steps ago in another view.
