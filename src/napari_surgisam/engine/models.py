@@ -210,7 +210,13 @@ def find_weights(model: str | Path) -> Path:
 
 
 def build_network(
-    checkpoint: Checkpoint, image_size: int, device: str, precision: str, where: str
+    checkpoint: Checkpoint,
+    image_size: int,
+    device: str,
+    precision: str,
+    where: str,
+    *,
+    learning: bool = False,
 ) -> Network:
     """Build the network that weights belong to.
 
@@ -223,6 +229,8 @@ def build_network(
         As for `load_network`.
     where : str
         The weights' file, for messages.
+    learning : bool
+        Whether it will be trained: its weights stay in float32 then.
 
     Raises
     ------
@@ -232,12 +240,14 @@ def build_network(
     on = choose_device(device)
     dtype = choose_precision(precision, on)
     fingerprint = checkpoint.encoder_fingerprint(image_size, dtype)
+    from napari_surgisam.engine.rounding import round_weights
+
     # sam2 sets up Hydra for the whole process when it is imported
     try:
         if checkpoint.architecture == "compact":
             from napari_surgisam.engine.compact_network import CompactConfig, load_compact
 
-            return load_compact(
+            network = load_compact(
                 CompactConfig.from_dict(json.loads(checkpoint.config)),
                 checkpoint.state,
                 image_size=image_size,
@@ -245,16 +255,21 @@ def build_network(
                 precision=dtype,
                 encoder_fingerprint=fingerprint,
             )
-        if checkpoint.architecture == "sam2":
+        elif checkpoint.architecture == "sam2":
             from napari_surgisam.engine.sam2_network import load_sam2
 
-            return load_sam2(
+            network = load_sam2(
                 checkpoint.config,
                 checkpoint.state,
                 image_size=image_size,
                 device=str(on),
                 precision=dtype,
                 encoder_fingerprint=fingerprint,
+            )
+        else:
+            raise ModelError(
+                f"{where} is for the architecture {checkpoint.architecture!r}, which this version "
+                "does not know. Is there a newer version of napari-surgisam?"
             )
     except RuntimeError as error:  # torch's word for weights that do not fit
         if "state_dict" not in str(error):
@@ -263,10 +278,9 @@ def build_network(
         raise ModelError(
             f"The weights in {where} do not fit its network: {' '.join(reasons)[:300]}"
         ) from error
-    raise ModelError(
-        f"{where} is for the architecture {checkpoint.architecture!r}, which this version does "
-        "not know. Is there a newer version of napari-surgisam?"
-    )
+    if not learning:
+        round_weights(network.model, dtype)
+    return network
 
 
 def _is_file(model: str) -> bool:

@@ -15,6 +15,7 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from napari_surgisam.engine.memory import Recall
+from napari_surgisam.engine.positions import positions_of
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -117,9 +118,9 @@ class MemoryReader:
         if self._positions is None or self._positions[0].device != features.device:
             with torch.no_grad():
                 one = features[:1].detach()
-                image = self.model.image_encoder.neck.position_encoding(one)
+                image = positions_of(self.model.image_encoder.neck.position_encoding, one)
                 thin = one.new_zeros(1, self.model.mem_dim, *one.shape[-2:])
-                memory = self.model.memory_encoder.position_encoding(thin)
+                memory = positions_of(self.model.memory_encoder.position_encoding, thin)
             flat = [p.float().flatten(2).permute(2, 0, 1).clone() for p in (image, memory)]
             self._positions = (flat[0], flat[1])
         return self._positions

@@ -1,4 +1,4 @@
-"""Position encodings of a Hiera, interpolated once."""
+"""Position encodings that sam2 computes anew for every frame: kept, or left out."""
 
 from __future__ import annotations
 
@@ -35,3 +35,24 @@ def keep_positions(trunk: nn.Module) -> None:
         return kept[key]
 
     setattr(trunk, _METHOD, positions)
+
+
+def skip_positions(encoding: nn.Module) -> None:
+    """Let an image encoder's neck not encode positions: SAM 2 does for every frame and level.
+
+    Parameters
+    ----------
+    encoding : Module
+        The neck's; `positions_of` still asks it.
+    """
+
+    def nothing(x: Tensor) -> Tensor:
+        return x.new_zeros(()).expand_as(x)
+
+    encoding.forward = nothing
+
+
+def positions_of(encoding: nn.Module, x: Tensor) -> Tensor:
+    """Return the encodings of a map, also where `skip_positions` was called."""
+    positions: Tensor = type(encoding).forward(encoding, x)
+    return positions

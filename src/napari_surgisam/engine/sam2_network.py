@@ -22,7 +22,7 @@ from napari_surgisam.engine.devices import has_slow_attention
 from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import ABSENT_LOGIT, FrameEmbedding, Prediction, Query
 from napari_surgisam.engine.network_attention import MemoryReader
-from napari_surgisam.engine.positions import keep_positions
+from napari_surgisam.engine.positions import keep_positions, skip_positions
 from napari_surgisam.engine.resizing import resize_images
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -79,6 +79,11 @@ class Sam2Network:
         self.pointer_slots: int = model.max_obj_ptrs_in_encoder - 1
         self._memories = MemoryReader(model)
         keep_positions(model.image_encoder.trunk)
+        for encoding in (
+            model.image_encoder.neck.position_encoding,
+            model.memory_encoder.position_encoding,
+        ):
+            skip_positions(encoding)
         if precision == torch.bfloat16 and has_slow_attention(self.device):
             multiply_attention(model)
 

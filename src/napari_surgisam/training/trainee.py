@@ -49,7 +49,12 @@ class Trainee:
         self.checkpoint, self.sha256, own = _read_base(job.base)
         self.size_of_image = options.image_size or own
         network = build_network(
-            self.checkpoint, self.size_of_image, str(self.device), options.precision, str(job.base)
+            self.checkpoint,
+            self.size_of_image,
+            str(self.device),
+            options.precision,
+            str(job.base),
+            learning=True,
         )
         model = getattr(network, "model", None)
         if not isinstance(model, torch.nn.Module):
