@@ -2,7 +2,13 @@
 
 import torch
 
-from napari_surgisam.engine.memory import ChoosingPolicy, Memory, MemoryBank, ObservingPolicy
+from napari_surgisam.engine.memory import (
+    ChoosingPolicy,
+    Memory,
+    MemoryBank,
+    ObservingPolicy,
+    Recall,
+)
 from napari_surgisam.engine.network import Prediction
 from napari_surgisam.engine.plan import Direction
 
@@ -74,3 +80,23 @@ def play(policy, bank, script, direction=FORWARD):
 
 def selections(policy, bank, script, direction=FORWARD):
     return {f: selection for f, selection, _ in play(policy, bank, script, direction)}
+
+
+SLOTS = [(0, 6, 5, 1), (0, 4, 3, 2), (0, 0, 2, 1)]
+DISTANCES = [(9, 1, 2), (30, 1, 4), (3, 12, 15)]
+"""Temporal slots and pointer distances of three objects."""
+
+
+def random_recall(slots, distances, seed):
+    """Return random memories for SAM 2 at 128 pixels."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(frame):
+        made = memory(frame, tokens=torch.randn(1, 64, 8, 8, generator=generator).bfloat16())
+        object.__setattr__(made, "pointer", torch.randn(256, generator=generator))
+        return made
+
+    return Recall(
+        tuple((slot, random(n)) for n, slot in enumerate(slots)),
+        tuple((distance, random(n)) for n, distance in enumerate(distances)),
+    )

@@ -2,16 +2,13 @@
 
 import pytest
 import torch
-from memory_banks import memory
+from memory_banks import DISTANCES, SLOTS, random_recall
 from sensitive import rescale
 
 from napari_surgisam.engine.memory import Recall
 from napari_surgisam.engine.network import FrameEmbedding, Query
 
 pytestmark = pytest.mark.sam2
-
-SLOTS = [(0, 6, 5, 1), (0, 4, 3, 2), (0, 0, 2, 1)]
-DISTANCES = [(9, 1, 2), (30, 1, 4), (3, 12, 15)]
 
 
 @pytest.fixture(scope="module", params=["sam2.1/sam2.1_hiera_t", "sam2/sam2_hiera_t"])
@@ -24,23 +21,9 @@ def network(request):
     return network
 
 
-def recall(slots, distances, seed):
-    generator = torch.Generator().manual_seed(seed)
-
-    def random(frame):
-        made = memory(frame, tokens=torch.randn(1, 64, 8, 8, generator=generator).bfloat16())
-        object.__setattr__(made, "pointer", torch.randn(256, generator=generator))
-        return made
-
-    return Recall(
-        tuple((slot, random(n)) for n, slot in enumerate(slots)),
-        tuple((distance, random(n)) for n, distance in enumerate(distances)),
-    )
-
-
 @pytest.fixture(scope="module")
 def recalls():
-    return [recall(s, d, n) for n, (s, d) in enumerate(zip(SLOTS, DISTANCES, strict=True))]
+    return [random_recall(s, d, n) for n, (s, d) in enumerate(zip(SLOTS, DISTANCES, strict=True))]
 
 
 def test_objects_at_other_slots_and_distances_attend_as_if_alone(network, recalls):
@@ -77,7 +60,7 @@ def test_as_many_memories_make_a_batch(network, recalls):
         (torch.randn(1, 32, 32, 32), torch.randn(1, 64, 16, 16)),
         (90, 120),
     )
-    fewer = recall((0, 2, 1), (9, 1, 2), 7)
+    fewer = random_recall((0, 2, 1), (9, 1, 2), 7)
     network.batched = True
     try:
         with torch.no_grad():

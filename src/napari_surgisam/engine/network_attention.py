@@ -15,6 +15,7 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from napari_surgisam.engine.memory import Recall
+from napari_surgisam.engine.memory_keys import MemoryKeys
 from napari_surgisam.engine.positions import positions_of
 
 if TYPE_CHECKING:
@@ -28,14 +29,19 @@ class MemoryReader:
     ----------
     model : SAM2Base
         Its memory attention, temporal encodings and pointer projections are used.
+    keep_keys : bool
+        Whether the keys and values of memories are kept while the model is in use: see
+        `MemoryKeys`.
 
     References
     ----------
     Ravi et al., SAM 2: Segment Anything in Images and Videos, arXiv:2408.00714.
     """
 
-    def __init__(self, model: SAM2Base) -> None:
+    def __init__(self, model: SAM2Base, *, keep_keys: bool = False) -> None:
         self.model = model
+        attention = model.memory_attention
+        self._keys = MemoryKeys(attention) if keep_keys and MemoryKeys.serves(attention) else None
         self._positions: tuple[Tensor, Tensor] | None = None
 
     def attend(self, features: Tensor, recalls: Sequence[Recall], clip_length: int) -> Tensor:
@@ -58,34 +64,46 @@ class MemoryReader:
         memories, pointer_count = recalls[0].counts
         slots, distances = zip(*(recall.signature for recall in recalls), strict=True)
         image_position, memory_position = self._position_encodings(features)
-        tokens: list[Tensor] = []
-        positions: list[Tensor] = []
-        for i in range(memories):
-            maps = torch.cat([recall.spatial[i][1].tokens for recall in recalls])
-            tokens.append(maps.to(features.device).flatten(2).permute(2, 0, 1))
-            # the last temporal row is the conditioning frames', the first the latest frame's
-            rows = [own[i] - 1 if own[i] else model.num_maskmem - 1 for own in slots]
-            times = model.maskmem_tpos_enc[rows, 0, 0]
-            positions.append(memory_position + times)
-        pointer_tokens = 0
+        # the last temporal row is the conditioning frames', the first the latest frame's
+        rows = [
+            tuple(own[i] - 1 if own[i] else model.num_maskmem - 1 for own in slots)
+            for i in range(memories)
+        ]
+        maps = [[recall.spatial[i][1].tokens for recall in recalls] for i in range(memories)]
+        pointers = None
         if pointer_count:
             # (P, K, C): by distance, then object
             columns = [
                 torch.stack([recall.pointers[i][1].pointer for recall in recalls])
                 for i in range(pointer_count)
             ]
-            pointers, encoding = self._pointer_tokens(
+            pointers = self._pointer_tokens(
                 torch.stack(columns).to(features.device), distances, clip_length
             )
-            tokens.append(pointers)
-            positions.append(encoding)
-            pointer_tokens = pointers.shape[0]
+        if self._keys is not None and not (torch.is_grad_enabled() or model.training):
+            conditioned = self._keys.attend(
+                features.flatten(2).transpose(1, 2),
+                image_position.transpose(0, 1),
+                maps,
+                memory_position[:, 0],
+                rows,
+                model.maskmem_tpos_enc[:, 0, 0],
+                pointers and (pointers[0].transpose(0, 1), pointers[1].transpose(0, 1)),
+            )
+            return conditioned.transpose(1, 2).view(features.shape)
+        tokens = [
+            torch.cat(place).to(features.device).flatten(2).permute(2, 0, 1) for place in maps
+        ]
+        positions = [memory_position + model.maskmem_tpos_enc[list(r), 0, 0] for r in rows]
+        if pointers is not None:
+            tokens.append(pointers[0])
+            positions.append(pointers[1])
         attended: Tensor = model.memory_attention(
             curr=[features.flatten(2).permute(2, 0, 1)],
             curr_pos=[image_position.expand(-1, len(recalls), -1)],
             memory=torch.cat(tokens),
             memory_pos=torch.cat(positions),
-            num_obj_ptr_tokens=pointer_tokens,
+            num_obj_ptr_tokens=0 if pointers is None else len(pointers[0]),
         )
         return attended.permute(1, 2, 0).view(features.shape)
 

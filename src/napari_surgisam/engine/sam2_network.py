@@ -77,7 +77,7 @@ class Sam2Network:
         self.mask_size: int = 4 * model.sam_image_embedding_size
         self.memory_slots: int = model.num_maskmem - 1
         self.pointer_slots: int = model.max_obj_ptrs_in_encoder - 1
-        self._memories = MemoryReader(model)
+        self._memories = MemoryReader(model, keep_keys=precision != torch.float32)
         keep_positions(model.image_encoder.trunk)
         for encoding in (
             model.image_encoder.neck.position_encoding,
