@@ -1,0 +1,177 @@
+"""DICOM: single images, images of many frames, and series of slices in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from napari_surgisam.data.frames import ArrayFrames
+from napari_surgisam.errors import DataError
+from napari_surgisam.formats.dicom_headers import Header, read_header
+from napari_surgisam.formats.dicom_pixels import DicomArray
+from napari_surgisam.formats.dicom_stacks import Stack, stack_frames
+from napari_surgisam.formats.volumes import Selection, identity
+
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+_DIRECTORY = "DICOMDIR"
+_MAGIC, _MAGIC_AT = b"DICM", 128
+_NO_IMAGES = frozenset({"SEG", "RTSTRUCT", "SR", "PR", "KO", "RTPLAN", "REG"})
+
+
+class DicomFrames(ArrayFrames):
+    """Frames of DICOM files; see `open_dicom`.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        The images, in the order of the stored array's first axis, or one that holds all.
+    frame_indices : tuple of int
+        Which frame of its file each plane is, likewise.
+    frame_seconds : float or None
+        Time from one frame to the next, where it is a movie.
+    notice : str
+        What a person should know of them; empty if nothing.
+    pixels : DicomArray
+        All of them, with every axis.
+    stack : Stack
+    """
+
+    files: tuple[Path, ...]
+    frame_indices: tuple[int, ...]
+    frame_seconds: float | None
+    notice: str
+    pixels: DicomArray
+    stack: Stack
+
+
+def open_dicom(path: Path, selection: Selection) -> DicomFrames:
+    """Open an image, or the series to which a slice belongs.
+
+    An image that says where it lies in the patient stands for the stack of slices that it is
+    one of: all images of its series in its folder. Any other is opened by itself.
+
+    Parameters
+    ----------
+    path : Path
+    selection : Selection
+        The window is the file's own where it has one and none is asked for. Of slices in time
+        ``at`` chooses the volume (axis 0) or the place (axis 1).
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, no image, or one of a series that is no stack.
+    """
+    if path.name.upper() == _DIRECTORY:
+        return open_dicom_folder(path.parent, selection)
+    header = read_header(path)
+    headers = [header]
+    if header.count == 1 and header.orientation is not None:
+        if next(header.frames()).position is not None:
+            headers = _series_of(find_dicom(path.parent)).get(header.key, headers)
+    return _open(headers, path, selection)
+
+
+def open_dicom_folder(path: Path, selection: Selection) -> DicomFrames:
+    """Open the series that a folder holds.
+
+    Files are told by their content, whatever their names. Objects without pixels, and
+    segmentations, are passed over.
+
+    Raises
+    ------
+    DataError
+        If there are no images, those of several series, or ones that are no stack.
+    """
+    series = _series_of(find_dicom(path))
+    if not series:
+        raise DataError(f"{path} has no DICOM images in it.")
+    if len(series) > 1:
+        raise DataError(
+            f"{path} holds {len(series)} series of images:\n"
+            + "\n".join(f"  {_describe(headers)}" for headers in series.values())
+            + "\nGive one file of the series that you want instead of the folder."
+        )
+    return _open(next(iter(series.values())), path, selection)
+
+
+def find_dicom(folder: Path) -> list[Path]:
+    """Return the DICOM files of a folder, or where it has none, of the folders in it."""
+    for files in (folder.iterdir(), folder.rglob("*")):
+        found = [f for f in files if f.name.upper() != _DIRECTORY and is_dicom(f)]
+        if found:
+            return sorted(found)
+    return []
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, by its ending or its content."""
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    if path.suffix.lower() in DICOM_ENDINGS:
+        return True
+    try:
+        with path.open("rb") as file:
+            file.seek(_MAGIC_AT)
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def _series_of(files: list[Path]) -> Mapping[str, list[Header]]:
+    """Read headers, and group those of one series; copies of one image count once."""
+    series: dict[str, list[Header]] = {}
+    seen: set[str] = set()
+    for file in files:
+        try:
+            header = read_header(file)
+        except DataError:
+            continue
+        image = header.text("SOPInstanceUID")
+        if header.text("Modality") in _NO_IMAGES or (image and image in seen):
+            continue
+        seen.add(image)
+        series.setdefault(header.key, []).append(header)
+    return dict(sorted(series.items(), key=lambda item: item[1][0].number("SeriesNumber") or 0))
+
+
+def _describe(headers: list[Header]) -> str:
+    first = headers[0]
+    facts = [first.text("SeriesNumber"), first.text("Modality"), first.text("SeriesDescription")]
+    count = first.count if len(headers) == 1 else len(headers)
+    facts.append(f"{count} {'image' if count == 1 else 'images'}, such as {first.path}")
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _open(headers: list[Header], path: Path, selection: Selection) -> DicomFrames:
+    stack = stack_frames([frame for header in headers for frame in header.frames()], str(path))
+    pixels = DicomArray(stack)
+    window = selection.window
+    if window == "auto" and pixels.window is not None:
+        window = pixels.window
+    files = list(dict.fromkeys(header.path for header in headers))
+    source = DicomFrames(
+        pixels,
+        axis=selection.axis,
+        at=selection.at,
+        rgb=pixels.rgb,
+        channel=selection.channel,
+        window=window,
+        spacing=stack.spacing,
+        time_axis=0 if stack.temporal else None,
+        affine=stack.affine,
+        identity=identity(*files),
+        name=str(path),
+    )
+    numbers = np.arange(prod(stack.lengths)).reshape(stack.lengths)
+    at = selection.at or {}
+    chosen = np.asarray(numbers[tuple(at.get(a, slice(None)) for a in range(numbers.ndim))])
+    kept = [stack.frames[int(number)] for number in chosen.ravel()]
+    source.files = tuple(dict.fromkeys(frame.path for frame in kept))
+    source.frame_indices = tuple(frame.index or 0 for frame in kept)
+    source.frame_seconds = headers[0].frame_seconds if source.temporal else None
+    source.notice, source.pixels, source.stack = stack.notice, pixels, stack
+    return source
