@@ -138,6 +138,7 @@ def test_copies_reports_and_segmentations_are_passed_over(tmp_path, volume) -> N
     save(report, tmp_path / "ct" / "report.dcm")
     save(image(volume[0], Modality="SEG", SeriesInstanceUID="1.2.7"), tmp_path / "ct" / "seg.dcm")
     (tmp_path / "ct" / "readme.txt").write_text("x")
+    (tmp_path / "ct" / "masks.tif").write_bytes(b"labels, perhaps")
     assert len(open_source(tmp_path / "ct")) == len(volume)
 
 

@@ -8,6 +8,7 @@ import typer
 from napari_surgisam.cli.engine_options import At, Channel, Classes, Quiet, Window
 from napari_surgisam.cli.options import check_no_input, parse_at, parse_window
 from napari_surgisam.cli.reporting import follow, reported, say
+from napari_surgisam.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,6 +46,7 @@ def export(
 ) -> None:
     """Write saved labels in other formats, and print where they are."""
     shown, fixed = parse_window(window), parse_at(at or ())
+    check_paths(out, [labels, image])
 
     from napari_surgisam.formats.label_frames import open_labels
     from napari_surgisam.formats.sources import open_source
@@ -53,7 +55,7 @@ def export(
     frames = open_source(image, axis=axis, window=shown, channel=channel, at=fixed)
     give_notice(frames, quiet=quiet)
     labelled = open_labels(labels, frames, names)
-    check_outputs(out, [labels, image], frames, labelled.max_id, overwrite=overwrite)
+    check_outputs(out, frames, labelled.max_id, overwrite=overwrite)
     write_exports(out, labelled, overwrite=overwrite, quiet=quiet)
 
 
@@ -72,28 +74,29 @@ def object_names(classes: Path | None) -> dict[int, str]:
     return {label: name for (_, label), name in read_class_table(classes).entries.items()}
 
 
+def check_paths(outputs: "Sequence[Path]", inputs: "Sequence[Path]") -> None:
+    """Raise a `DataError` if an output is an input, or is given twice."""
+    places = [path.resolve() for path in outputs]
+    for path in outputs:
+        check_no_input(path, inputs)
+        if places.count(path.resolve()) > 1:
+            raise DataError(f"{path} is given twice: give each output its own path.")
+
+
 def check_outputs(
-    outputs: "Sequence[Path]",
-    inputs: "Iterable[Path]",
-    frames: "FrameSource",
-    max_id: int,
-    *,
-    overwrite: bool,
+    outputs: "Iterable[Path]", frames: "FrameSource", max_id: int, *, overwrite: bool
 ) -> None:
     """Refuse what cannot be written, before anything is.
 
     Raises
     ------
     DataError
-        If an output is an input or another output, exists, or cannot hold such labels.
+        If an output exists, or cannot hold such labels.
     """
     from napari_surgisam.formats.labels import check_labels
 
-    taken = list(inputs)
     for path in outputs:
-        check_no_input(path, taken)
         check_labels(path, frames, max_id, overwrite)
-        taken.append(path)
 
 
 def write_exports(

@@ -125,6 +125,7 @@ def propagate(
 
     from napari_surgisam.cli.export import (
         check_outputs,
+        check_paths,
         give_notice,
         object_names,
         write_exports,
@@ -143,9 +144,9 @@ def propagate(
     from napari_surgisam.formats.sources import open_source
     from napari_surgisam.formats.tables import read_prompts
 
+    check_paths(out, inputs)
     main = first_of_arrays(out)
     others = [path for path in out if path is not main]
-    check_no_input(main, inputs)
     names = object_names(classes)
     reach = Span() if span is None else Span.parse(span)
     frames = open_source(source, axis=axis, window=shown, channel=channel, at=fixed)
@@ -176,7 +177,7 @@ def propagate(
     }
     highest = max(book.object_ids)
     replaced = overwrite or resume  # others are there when the first is not yet complete
-    check_outputs(others, [*inputs, main], frames, highest, overwrite=replaced)
+    check_outputs(others, frames, highest, overwrite=replaced)
     run = begin_run(
         main, frames, highest, settings, overwrite=overwrite, resume=resume, names=names
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from napari_surgisam.errors import DataError
 from napari_surgisam.formats.dicom_headers import Header, read_header
 from napari_surgisam.formats.dicom_pixels import DicomArray
 from napari_surgisam.formats.dicom_stacks import Stack, stack_frames
+from napari_surgisam.formats.folders import IMAGE_ENDINGS, holds_pictures
 from napari_surgisam.formats.volumes import Selection, identity
 
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
@@ -99,12 +100,23 @@ def open_dicom_folder(path: Path, selection: Selection) -> DicomFrames:
 
 
 def find_dicom(folder: Path) -> list[Path]:
-    """Return the DICOM files of a folder, or where it has none, of the folders in it."""
-    for files in (folder.iterdir(), folder.rglob("*")):
-        found = [f for f in files if f.name.upper() != _DIRECTORY and is_dicom(f)]
-        if found:
-            return sorted(found)
-    return []
+    """Return the DICOM files of a folder, or where it has none, of the folders in it.
+
+    A folder of pictures without any is not searched further.
+    """
+    if found := _dicom_among(folder.iterdir()):
+        return found
+    return [] if holds_pictures(folder) else _dicom_among(folder.rglob("*"))
+
+
+def _dicom_among(files: Iterable[Path]) -> list[Path]:
+    return sorted(
+        file
+        for file in files
+        if file.suffix.lower() not in IMAGE_ENDINGS
+        and file.name.upper() != _DIRECTORY
+        and is_dicom(file)
+    )
 
 
 def is_dicom(path: Path) -> bool:

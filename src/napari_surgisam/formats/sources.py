@@ -15,7 +15,7 @@ from napari_surgisam.formats.dicom import (
     open_dicom,
     open_dicom_folder,
 )
-from napari_surgisam.formats.folders import holds_pictures, open_folder, open_picture
+from napari_surgisam.formats.folders import open_folder, open_picture
 from napari_surgisam.formats.itk import ITK_ENDINGS, open_itk
 from napari_surgisam.formats.tiff import open_tiff
 from napari_surgisam.formats.video import VIDEO_ENDINGS, open_video
@@ -76,7 +76,7 @@ def open_source(
     if path.is_dir():
         if any((path / marker).exists() for marker in _ZARR_MARKERS):
             return open_zarr(path, selection)
-        if not holds_pictures(path) and find_dicom(path):
+        if find_dicom(path):
             return open_dicom_folder(path, selection)
         return open_folder(path, selection)
     name = path.name.lower()
