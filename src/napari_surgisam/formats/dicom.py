@@ -35,21 +35,19 @@ class DicomFrames(ArrayFrames):
         Time from one frame to the next, where it is a movie.
     notice : str
         What a person should know of them; empty if nothing.
-    pixels : DicomArray
-        All of them, with every axis.
     stack : Stack
+        All of the series, with every axis.
     """
 
     files: tuple[Path, ...]
     frame_indices: tuple[int, ...]
     frame_seconds: float | None
     notice: str
-    pixels: DicomArray
     stack: Stack
 
 
 def open_dicom(path: Path, selection: Selection) -> DicomFrames:
-    """Open an image, or the series to which a slice belongs.
+    """Open an image, the series to which a slice belongs, or the one that a folder holds.
 
     An image that says where it lies in the patient stands for the stack of slices that it is
     one of: all images of its series in its folder. Any other is opened by itself.
@@ -66,27 +64,66 @@ def open_dicom(path: Path, selection: Selection) -> DicomFrames:
     DataError
         If the file is damaged, no image, or one of a series that is no stack.
     """
-    if path.name.upper() == _DIRECTORY:
-        return open_dicom_folder(path.parent, selection)
-    header = read_header(path)
-    headers = [header]
-    if header.count == 1 and header.orientation is not None:
-        if next(header.frames()).position is not None:
-            headers = _series_of(find_dicom(path.parent)).get(header.key, headers)
-    return _open(headers, path, selection)
+    stack = read_stack(path)
+    pixels = DicomArray(stack)
+    window = selection.window
+    if window == "auto" and pixels.window is not None:
+        window = pixels.window
+    files = dict.fromkeys(frame.path for frame in stack.frames)
+    source = DicomFrames(
+        pixels,
+        axis=selection.axis,
+        at=selection.at,
+        rgb=pixels.rgb,
+        channel=selection.channel,
+        window=window,
+        spacing=stack.spacing,
+        time_axis=0 if stack.temporal else None,
+        affine=stack.affine,
+        identity=identity(*files),
+        name=str(path),
+    )
+    numbers = np.arange(prod(stack.lengths)).reshape(stack.lengths)
+    at = selection.at or {}
+    chosen = np.asarray(numbers[tuple(at.get(a, slice(None)) for a in range(numbers.ndim))])
+    kept = [stack.frames[int(number)] for number in chosen.ravel()]
+    source.files = tuple(dict.fromkeys(frame.path for frame in kept))
+    source.frame_indices = tuple(frame.index or 0 for frame in kept)
+    source.frame_seconds = stack.frames[0].header.frame_seconds if source.temporal else None
+    source.notice, source.stack = stack.notice, stack
+    return source
 
 
-def open_dicom_folder(path: Path, selection: Selection) -> DicomFrames:
-    """Open the series that a folder holds.
+def read_stack(path: Path) -> Stack:
+    """Read the headers of an image or a series, and put its frames into order.
 
-    Files are told by their content, whatever their names. Objects without pixels, and
-    segmentations, are passed over.
+    Parameters
+    ----------
+    path : Path
+        An image, as for `open_dicom`, or the folder of a series. Files of a folder are told
+        by their content, whatever their names; objects without pixels, and segmentations,
+        are passed over.
 
     Raises
     ------
     DataError
         If there are no images, those of several series, or ones that are no stack.
     """
+    if path.name.upper() == _DIRECTORY:
+        path = path.parent
+    headers = _of_folder(path) if path.is_dir() else _of_file(path)
+    return stack_frames([frame for header in headers for frame in header.frames()], str(path))
+
+
+def _of_file(path: Path) -> list[Header]:
+    header = read_header(path)
+    if header.count == 1 and header.orientation is not None:
+        if next(header.frames()).position is not None:
+            return _series_of(find_dicom(path.parent)).get(header.key, [header])
+    return [header]
+
+
+def _of_folder(path: Path) -> list[Header]:
     series = _series_of(find_dicom(path))
     if not series:
         raise DataError(f"{path} has no DICOM images in it.")
@@ -96,7 +133,7 @@ def open_dicom_folder(path: Path, selection: Selection) -> DicomFrames:
             + "\n".join(f"  {_describe(headers)}" for headers in series.values())
             + "\nGive one file of the series that you want instead of the folder."
         )
-    return _open(next(iter(series.values())), path, selection)
+    return next(iter(series.values()))
 
 
 def find_dicom(folder: Path) -> list[Path]:
@@ -134,7 +171,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def _series_of(files: list[Path]) -> Mapping[str, list[Header]]:
-    """Read headers, and group those of one series; copies of one image count once."""
+    """Read headers of images, and group those of one series; copies of one count once."""
     series: dict[str, list[Header]] = {}
     seen: set[str] = set()
     for file in files:
@@ -156,34 +193,3 @@ def _describe(headers: list[Header]) -> str:
     count = first.count if len(headers) == 1 else len(headers)
     facts.append(f"{count} {'image' if count == 1 else 'images'}, such as {first.path}")
     return " · ".join(fact for fact in facts if fact)
-
-
-def _open(headers: list[Header], path: Path, selection: Selection) -> DicomFrames:
-    stack = stack_frames([frame for header in headers for frame in header.frames()], str(path))
-    pixels = DicomArray(stack)
-    window = selection.window
-    if window == "auto" and pixels.window is not None:
-        window = pixels.window
-    files = list(dict.fromkeys(header.path for header in headers))
-    source = DicomFrames(
-        pixels,
-        axis=selection.axis,
-        at=selection.at,
-        rgb=pixels.rgb,
-        channel=selection.channel,
-        window=window,
-        spacing=stack.spacing,
-        time_axis=0 if stack.temporal else None,
-        affine=stack.affine,
-        identity=identity(*files),
-        name=str(path),
-    )
-    numbers = np.arange(prod(stack.lengths)).reshape(stack.lengths)
-    at = selection.at or {}
-    chosen = np.asarray(numbers[tuple(at.get(a, slice(None)) for a in range(numbers.ndim))])
-    kept = [stack.frames[int(number)] for number in chosen.ravel()]
-    source.files = tuple(dict.fromkeys(frame.path for frame in kept))
-    source.frame_indices = tuple(frame.index or 0 for frame in kept)
-    source.frame_seconds = headers[0].frame_seconds if source.temporal else None
-    source.notice, source.pixels, source.stack = stack.notice, pixels, stack
-    return source

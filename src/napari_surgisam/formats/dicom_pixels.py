@@ -38,6 +38,7 @@ class DicomArray:
         self.inverted = header.text("PhotometricInterpretation") == "MONOCHROME1"
         self.dtype = np.dtype(np.uint8) if self.rgb else _value_type(stack.frames)
         self.shape = (*stack.lengths, *header.shape, *((3,) if self.rgb else ()))
+        self.ndim = len(self.shape)
         self.window = None if self.rgb else self._common_window()
 
     def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:

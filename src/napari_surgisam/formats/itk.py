@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,32 @@ from napari_surgisam.formats.volumes import Selection, identity
 
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItkScan:
+    """An image as ITK knows it.
+
+    Parameters
+    ----------
+    array : (T, Z, Y, X), (Z, Y, X) or (Y, X) array, with channels last if there are several
+    spacing : tuple of float or None
+        Size of a voxel in mm along each axis.
+    components : int
+        Number of channels.
+    affine : (4, 4) array or None
+        From (x, y, z) to mm towards right, front and head, as NIfTI has it.
+    """
+
+    array: NDArray[Any]
+    spacing: tuple[float | None, ...]
+    components: int
+    affine: NDArray[np.float64] | None
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the channels are red, green and blue."""
+        return self.components in (3, 4) and self.array.dtype == np.uint8
 
 
 def open_itk(path: Path, selection: Selection) -> ArrayFrames:
@@ -32,25 +59,38 @@ def open_itk(path: Path, selection: Selection) -> ArrayFrames:
     DataError
         If SimpleITK is not installed, or the file is damaged.
     """
-    image = _read(path)
-    array = simple_itk(path).GetArrayFromImage(image)
-    components = image.GetNumberOfComponentsPerPixel()
-    axes = image.GetDimension()
-    rgb = components in (3, 4) and array.dtype == np.uint8
-    spacing = [float(s) for s in reversed(image.GetSpacing())]
+    scan = read_itk(path)
     return ArrayFrames(
-        array,
+        scan.array,
         axis=selection.axis,
         at=selection.at,
-        rgb=rgb,
-        channel_axis=axes if components > 1 else None,
+        rgb=scan.rgb,
+        channel_axis=scan.array.ndim - 1 if scan.components > 1 else None,
         channel=selection.channel,
         window=selection.window,
-        spacing=[s if isfinite(s) and s > 0 else None for s in spacing],
-        time_axis=0 if axes == 4 else None,
-        affine=_affine(image) if axes >= 3 else None,
+        spacing=scan.spacing,
+        time_axis=0 if len(scan.spacing) == 4 else None,
+        affine=scan.affine,
         identity=identity(path),
         name=str(path),
+    )
+
+
+def read_itk(path: Path) -> ItkScan:
+    """Read a NRRD or MetaImage file whole.
+
+    Raises
+    ------
+    DataError
+        If SimpleITK is not installed, or the file is damaged.
+    """
+    image = _read(path)
+    spacing = [float(s) for s in reversed(image.GetSpacing())]
+    return ItkScan(
+        simple_itk(path).GetArrayFromImage(image),
+        tuple(s if isfinite(s) and s > 0 else None for s in spacing),
+        image.GetNumberOfComponentsPerPixel(),
+        _affine(image) if image.GetDimension() >= 3 else None,
     )
 
 

@@ -13,7 +13,6 @@ from napari_surgisam.formats.dicom import (
     find_dicom,
     is_dicom,
     open_dicom,
-    open_dicom_folder,
 )
 from napari_surgisam.formats.folders import open_folder, open_picture
 from napari_surgisam.formats.itk import ITK_ENDINGS, open_itk
@@ -77,7 +76,7 @@ def open_source(
         if any((path / marker).exists() for marker in _ZARR_MARKERS):
             return open_zarr(path, selection)
         if find_dicom(path):
-            return open_dicom_folder(path, selection)
+            return open_dicom(path, selection)
         return open_folder(path, selection)
     name = path.name.lower()
     reader = _READERS.get(".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower())
