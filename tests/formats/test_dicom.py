@@ -213,12 +213,14 @@ def test_one_slice_again_and_again_is_a_movie(tmp_path, volume) -> None:
 def test_without_positions_slices_go_by_their_number(tmp_path, volume) -> None:
     (tmp_path / "old").mkdir()
     for k in np.random.default_rng(0).permutation(len(volume)):
-        dataset = image(volume[k], InstanceNumber=int(k) + 1, PixelSpacing=[0.5, 0.75])
+        facts = {"PixelSpacing": [0.5, 0.75], "SpacingBetweenSlices": 3.0, "SliceThickness": 9.0}
+        dataset = image(volume[k], InstanceNumber=int(k) + 1, **facts)
         save(dataset, tmp_path / "old" / f"{generate_uid()[-12:]}.dcm")
     source = open_source(tmp_path / "old")
     np.testing.assert_array_equal(values(source), volume)
     assert source.affine is None
     assert "order of their numbers" in source.notice
+    assert source.spacing == pytest.approx((3, 0.5, 0.75))
 
 
 def test_only_the_frame_that_is_asked_for_is_unpacked(tmp_path, volume, monkeypatch) -> None:
@@ -340,6 +342,16 @@ def test_an_enhanced_image_is_a_volume_in_order(tmp_path, volume) -> None:
     assert source.window == (-160.5, 239.5)
     assert source.frame_indices == tuple(np.argsort(order))
     np.testing.assert_allclose(source.affine @ (1, 1, 3, 1), (-10.75, -20.5, 6, 1))
+
+
+def test_nuclear_medicine_steps_from_its_first_slice(tmp_path, volume) -> None:
+    facts = {"ImagePositionPatient": [10.0, 20.0, 30.0], "PixelSpacing": [4.0, 4.0]}
+    facts |= {"ImageOrientationPatient": [1.0, 0, 0, 0, 1, 0], "SpacingBetweenSlices": 3.0}
+    save(image(volume, multi=True, Modality="NM", **facts), tmp_path / "nm.dcm")
+    source = open_source(tmp_path / "nm.dcm")
+    np.testing.assert_array_equal(values(source), volume)
+    assert (source.temporal, source.spacing) == (False, (3, 4, 4))
+    np.testing.assert_allclose(source.affine @ (0, 0, 2, 1), (-10, -20, 36, 1))
 
 
 def test_dose_lies_on_its_grid() -> None:

@@ -136,12 +136,14 @@ class Header:
         return self._region_size()
 
     @cached_property
-    def thickness(self) -> float | None:
+    def gap(self) -> float | None:
         """Distance of slices in mm, where a file names one without saying where they lie."""
-        measures = self._group(0, "PixelMeasuresSequence")
-        names = ("SpacingBetweenSlices", "SliceThickness")
-        found = [_number(h, name) for name in names for h in (measures, self.dataset)]
-        return next((abs(f) for f in found if f), None)
+        return self._measure("SpacingBetweenSlices")
+
+    @cached_property
+    def thickness(self) -> float | None:
+        """How thick a slice is in mm, which is no distance: slices may overlap."""
+        return self._measure("SliceThickness")
 
     @cached_property
     def frame_seconds(self) -> float | None:
@@ -189,6 +191,10 @@ class Header:
                 _window(self._group(index, "FrameVOILUTSequence") or self.dataset),
             )
 
+    def _measure(self, name: str) -> float | None:
+        holders = (self._group(0, "PixelMeasuresSequence"), self.dataset)
+        return next((abs(f) for f in (_number(h, name) for h in holders) if f), None)
+
     def _position(self, index: int) -> NDArray[np.float64] | None:
         for group, name in (
             ("PlanePositionSequence", "ImagePositionPatient"),
@@ -205,8 +211,8 @@ class Header:
         offsets = self.dataset.get("GridFrameOffsetVector")
         if offsets is not None and len(offsets) == self.count:
             step = float(offsets[index]) - (float(offsets[0]) if offsets[0] else 0.0)
-        elif self.text("Modality") in ("NM", "PT", "CT", "MR") and self.thickness:
-            step = index * self.thickness
+        elif self.text("Modality") in ("NM", "PT", "CT", "MR") and self.gap:
+            step = index * self.gap
         else:
             return None
         normal: NDArray[np.float64] = np.cross(*self.orientation)

@@ -124,7 +124,7 @@ def _by_number(frames: Sequence[StoredFrame], sizes: tuple[float | None, float |
         "lie: they are in the order of their numbers, and NIfTI labels will not know where they "
         "belong."
     )
-    return Stack(ordered, (len(ordered),), False, (header.thickness, *sizes), None, notice)
+    return Stack(ordered, (len(ordered),), False, (header.gap, *sizes), None, notice)
 
 
 def _check_alike(frames: Sequence[StoredFrame], name: str) -> None:
