@@ -78,6 +78,16 @@ def test_one_run_writes_every_kind_of_output(tmp_path, scan, clicks, classes) ->
     assert not list(tmp_path.glob("*.partial*"))
 
 
+@pytest.mark.parametrize("name", ["m.csv", "m.json", "m.dcm", "m.mp4", "m.mha"])
+def test_any_kind_may_be_the_only_output(tmp_path, scan, clicks, name) -> None:
+    command = ("propagate", scan, "--prompts", clicks, "--out", tmp_path / name, "--span", "1:4")
+    result = run(*command, "-q")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / name}\n"), result.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"clicks.csv", "cache", "ct", name}
+    again = run(*command, "-q")
+    assert again.exit_code == 2 and "exists already" in again.stderr
+
+
 def test_labels_that_were_saved_are_exported(tmp_path, scan, classes) -> None:
     labels = np.zeros(SHAPE, np.uint8)
     labels[2:4, 10:20, 10:20] = 2

@@ -200,6 +200,7 @@ def test_volumes_in_time_are_sorted_by_time_and_place(tmp_path, volume) -> None:
     moving = open_source(tmp_path / "mr", at={1: 4})
     assert moving.temporal
     np.testing.assert_array_equal(values(moving), [volume[4] + 5000 * t for t in (2, 1, 0)])
+    np.testing.assert_allclose(moving.affine @ (0, 0, 0, 1), (-10, -20, 40, 1))
 
 
 def test_one_slice_again_and_again_is_a_movie(tmp_path, volume) -> None:
@@ -208,6 +209,21 @@ def test_one_slice_again_and_again_is_a_movie(tmp_path, volume) -> None:
     source = open_source(tmp_path / "cine")
     assert source.temporal
     np.testing.assert_array_equal(values(source), volume)
+
+
+@pytest.mark.parametrize("step", [0.009, 0.05])
+def test_slices_of_micrometres_are_told_apart(tmp_path, volume, step) -> None:
+    series(tmp_path / "ct", volume, spacing=(step, step, step))
+    source = open_source(tmp_path / "ct")
+    np.testing.assert_array_equal(values(source), volume)
+    assert source.spacing == pytest.approx((step, step, step), rel=1e-3)
+
+
+def test_rounded_positions_are_one_place(tmp_path, volume) -> None:
+    for time, plane in enumerate(volume):
+        origin = (10, 20, 30 + 1e-4 * time)
+        series(tmp_path / "cine", plane[None], TriggerTime=float(time), start=time, origin=origin)
+    assert open_source(tmp_path / "cine").temporal
 
 
 def test_without_positions_slices_go_by_their_number(tmp_path, volume) -> None:
@@ -342,6 +358,31 @@ def test_an_enhanced_image_is_a_volume_in_order(tmp_path, volume) -> None:
     assert source.window == (-160.5, 239.5)
     assert source.frame_indices == tuple(np.argsort(order))
     np.testing.assert_allclose(source.affine @ (1, 1, 3, 1), (-10.75, -20.5, 6, 1))
+
+
+def test_an_enhanced_image_in_time_is_sorted_by_time_and_place(tmp_path, volume) -> None:
+    stack = np.concatenate([volume, volume + 5000])
+    order = np.random.default_rng(2).permutation(len(stack))
+    dataset = enhanced(stack[order], [2.0 * (k % len(volume)) for k in order])
+    for group, k in zip(dataset.PerFrameFunctionalGroupsSequence, order, strict=True):
+        content = type(group)()
+        content.TemporalPositionIndex = int(k) // len(volume) + 1
+        group.FrameContentSequence = [content]
+    save(dataset, tmp_path / "enhanced.dcm")
+    for time in (0, 1):
+        source = open_source(tmp_path / "enhanced.dcm", at={0: time})
+        expected = volume.astype(int) - 1024 + 5000 * time
+        np.testing.assert_array_equal(values(source), expected)
+
+
+def test_an_enhanced_localizer_is_refused(tmp_path, volume) -> None:
+    dataset = enhanced(volume, [2.0 * k for k in range(len(volume))])
+    turned = type(dataset)()
+    turned.ImageOrientationPatient = [float(v) for v in CORONAL]
+    dataset.PerFrameFunctionalGroupsSequence[3].PlaneOrientationSequence = [turned]
+    save(dataset, tmp_path / "enhanced.dcm")
+    with pytest.raises(DataError, match="different planes"):
+        open_source(tmp_path / "enhanced.dcm")
 
 
 def test_nuclear_medicine_steps_from_its_first_slice(tmp_path, volume) -> None:

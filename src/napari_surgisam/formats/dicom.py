@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.errors import DataError
@@ -79,7 +80,7 @@ def open_dicom(path: Path, selection: Selection) -> DicomFrames:
         window=window,
         spacing=stack.spacing,
         time_axis=0 if stack.temporal else None,
-        affine=stack.affine,
+        affine=_affine_at(stack, selection.at or {}),
         identity=identity(*files),
         name=str(path),
     )
@@ -92,6 +93,15 @@ def open_dicom(path: Path, selection: Selection) -> DicomFrames:
     source.frame_seconds = stack.frames[0].header.frame_seconds if source.temporal else None
     source.notice, source.stack = stack.notice, stack
     return source
+
+
+def _affine_at(stack: Stack, at: Mapping[int, int]) -> NDArray[np.float64] | None:
+    """Return where the frames lie that are left when an index of time or place is chosen."""
+    if stack.affine is None or len(stack.lengths) < 2 or 1 not in at:
+        return stack.affine
+    affine = stack.affine.copy()
+    affine[:, 3] += affine[:, 2] * at[1]
+    return affine
 
 
 def read_stack(path: Path) -> Stack:

@@ -115,9 +115,21 @@ class Header:
     @cached_property
     def orientation(self) -> NDArray[np.float64] | None:
         """Unit vectors along a row and down a column, as (2, 3), or None where unknown."""
+        return self._orientation(0)
+
+    @cached_property
+    def turned(self) -> bool:
+        """Whether frames of this file lie in different planes."""
+        first = self.orientation
+        if first is None or "PerFrameFunctionalGroupsSequence" not in self.dataset:
+            return False
+        others = (self._orientation(index) for index in range(1, self.count))
+        return any(o is not None and not np.allclose(o, first, atol=1e-3) for o in others)
+
+    def _orientation(self, index: int) -> NDArray[np.float64] | None:
         for holder, name in (
-            (self._group(0, "PlaneOrientationSequence"), "ImageOrientationPatient"),
-            (self._group(0, "PlaneOrientationVolumeSequence"), "ImageOrientationVolume"),
+            (self._group(index, "PlaneOrientationSequence"), "ImageOrientationPatient"),
+            (self._group(index, "PlaneOrientationVolumeSequence"), "ImageOrientationVolume"),
             (self.dataset, "ImageOrientationPatient"),
             (self._detector, "ImageOrientationPatient"),
         ):
@@ -170,8 +182,11 @@ class Header:
         """What images of one series share: a file of many frames is a series of its own."""
         return self.text("SOPInstanceUID" if self.count > 1 else "SeriesInstanceUID")
 
-    def order_in_time(self) -> tuple[float, ...]:
-        """Return what sorts images of one position."""
+    def order_in_time(self, index: int | None = None) -> tuple[float, ...]:
+        """Return what sorts images, or frames of this one, of one position."""
+        if index is not None:
+            content = self._group(index, "FrameContentSequence")
+            return (_number(content, "TemporalPositionIndex") or 0.0, index)
         names = ("TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "EchoTime")
         found = (_number(self.dataset, name) for name in (*names, "InstanceNumber"))
         return tuple(0.0 if number is None else number for number in found)

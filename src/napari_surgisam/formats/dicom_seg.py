@@ -48,7 +48,7 @@ def write_dicom_seg(path: Path, labelled: Labelled) -> None:
     numbers = np.zeros(labelled.max_id + 1, np.uint16)
     numbers[object_ids] = np.arange(1, len(object_ids) + 1)
     segments = np.stack([numbers[labels] for _, labels in labelled])
-    sources = [dcmread(file) for file in frames.files]
+    sources = [dcmread(file, stop_before_pixels=True) for file in frames.files]
     many = sources[0].get("NumberOfFrames") or 1
     if many > 1:  # planes are in the order of the file, whatever the order of places
         in_file = np.zeros((int(many), *segments.shape[1:]), segments.dtype)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.dicom_headers import StoredFrame
 
-_SAME_PLACE = 0.01  # mm
+_SAME_PLACE = (0.001, 0.01)  # mm, as rounded positions differ; scans of small animals are fine
 _EVEN, _MISSING = 0.02, 0.5  # parts of the usual distance by which one may differ
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -72,9 +72,11 @@ def stack_frames(frames: Sequence[StoredFrame], name: str) -> Stack:
     normal = np.cross(*orientation)
     heights = np.array(positions) @ (normal / np.linalg.norm(normal))
     order = np.argsort(heights, kind="stable")
-    starts = np.flatnonzero(np.diff(heights[order], prepend=-np.inf) > _SAME_PLACE)
+    steps = np.diff(heights[order])
+    alike = np.clip(steps.max(initial=0.0) / 100, *_SAME_PLACE)
+    starts = np.flatnonzero(np.concatenate([[True], steps > alike]))
     places = [
-        sorted(group, key=lambda k: (frames[k].header.order_in_time(), frames[k].index or 0))
+        sorted(group, key=lambda k: frames[k].header.order_in_time(frames[k].index))
         for group in np.split(order, starts[1:])
     ]
     counts = {len(place) for place in places}
@@ -111,8 +113,7 @@ def _by_number(frames: Sequence[StoredFrame], sizes: tuple[float | None, float |
     header = frames[0].header
 
     def number(frame: StoredFrame) -> tuple[float, str, int]:
-        found = frame.header.order_in_time()[-1]
-        return found, frame.path.name, frame.index or 0
+        return frame.header.order_in_time()[-1], frame.path.name, frame.index or 0
 
     ordered = tuple(sorted(frames, key=number))
     if len(ordered) == 1:
@@ -130,6 +131,11 @@ def _by_number(frames: Sequence[StoredFrame], sizes: tuple[float | None, float |
 def _check_alike(frames: Sequence[StoredFrame], name: str) -> None:
     headers = list({id(frame.header): frame.header for frame in frames}.values())
     first = headers[0]
+    if any(header.turned for header in headers):
+        raise DataError(
+            f"{name}: its frames lie in different planes, so they are no stack (a localizer, "
+            "perhaps). Choose a series of one plane."
+        )
     for other in headers[1:]:
         where = f"{name}: {other.path.name} and {first.path.name}"
         if other.shape != first.shape or other.colour != first.colour:

@@ -135,6 +135,10 @@ def write_itk(
     image = sitk.GetImageFromArray(labels)
     if labels.ndim == 3 and affine is not None:
         columns = _LPS_TO_RAS @ affine[:3, :3]
+        if not abs(np.linalg.det(columns)) > 0:
+            raise DataError(
+                "NRRD and MetaImage cannot hold this image's affine, which is flat: write NIfTI."
+            )
         sizes = np.linalg.norm(columns, axis=0)
         image.SetSpacing(sizes.tolist())
         image.SetDirection((columns / sizes).ravel().tolist())
