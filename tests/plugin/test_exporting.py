@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from formats.dicom_files import series
 
 from napari_surgisam.errors import DataError
+from napari_surgisam.plugin.exporting import save_coco
 from napari_surgisam.plugin.files import write_labels
 from napari_surgisam.plugin.layer_reading import layer_grid
 from napari_surgisam.plugin.layers import NAMES, add_labels_layer
@@ -74,6 +75,14 @@ def test_a_scans_labels_are_measured_and_listed(scan, tmp_path):
     coco = json.loads((tmp_path / "m.json").read_text())
     assert [c["name"] for c in coco["categories"]] == ["liver", "stent"]
     assert sum(a["area"] for a in coco["annotations"]) == 31
+
+
+def test_the_kind_that_was_chosen_gives_a_name_its_ending(scan, tmp_path):
+    data, attributes = scan.as_layer_data_tuple()[:2]
+    assert save_coco(str(tmp_path / "m.v2"), data, attributes) == [str(tmp_path / "m.v2.json")]
+    assert (tmp_path / "m.v2.json").is_file()
+    with pytest.raises(DataError, match=r"m\.v2\.json exists already"):
+        save_coco(str(tmp_path / "m.v2"), data, attributes)
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])

@@ -24,11 +24,34 @@ if TYPE_CHECKING:
 
     from napari_surgisam.plugin.grid import FrameGrid
 
+Read = Callable[[int], NDArray[Any]]
+"""Returns the labels of a frame."""
+
 _NEED_PICTURES = (".mp4", ".dcm")
 
 
+def save_coco(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a Labels layer as COCO's JSON; see `export_layer`."""
+    return export_layer(_ending(path, ".json"), data, attributes)
+
+
+def save_segmentation(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a Labels layer as DICOM segmentation; see `export_layer`."""
+    return export_layer(_ending(path, ".dcm"), data, attributes)
+
+
+def save_movie(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save a Labels layer over its image as a movie; see `export_layer`."""
+    return export_layer(_ending(path, ".mp4"), data, attributes)
+
+
+def save_measurements(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save sizes and places of a Labels layer's objects as a table; see `export_layer`."""
+    return export_layer(_ending(path, ".csv"), data, attributes)
+
+
 def export_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save a Labels layer as COCO's JSON, DICOM SEG, a movie, or a table of measurements.
+    """Save a Labels layer as what its path's ending says, one of `EXPORTS`.
 
     Objects are called as in the widget *Segment*. Of an image with more axes, what is saved is
     what the sliders show.
@@ -77,7 +100,14 @@ def export_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     return [path]
 
 
-Read = Callable[[int], NDArray[Any]]
+def _ending(path: str, ending: str) -> str:
+    """Add the ending of the kind that was chosen in napari's dialog, if the name lacks it."""
+    if path.lower().endswith(ending):
+        return path
+    named = f"{path}{ending}"
+    if Path(named).exists():  # napari asked about the other name
+        raise DataError(f"{named} exists already and was left alone: choose another name.")
+    return named
 
 
 def _image_of(
