@@ -123,8 +123,8 @@ def test_several_series_in_a_folder_are_listed(tmp_path, volume) -> None:
 
 @pytest.mark.parametrize("name", ["", "DICOMDIR"])
 def test_folders_within_folders_are_searched(tmp_path, volume, name) -> None:
-    (tmp_path / "export").mkdir()
-    series(tmp_path / "export" / "A1", volume)
+    (tmp_path / "export" / "patient" / "study").mkdir(parents=True)
+    series(tmp_path / "export" / "patient" / "study" / "series", volume)
     save(image(volume[0]), tmp_path / "export" / "DICOMDIR")
     np.testing.assert_array_equal(values(open_source(tmp_path / "export" / name)), volume)
 

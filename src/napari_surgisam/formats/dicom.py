@@ -19,6 +19,7 @@ from napari_surgisam.formats.volumes import Selection, identity
 
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 _DIRECTORY = "DICOMDIR"
+_DEPTH = 4
 _MAGIC, _MAGIC_AT = b"DICM", 128
 _NO_IMAGES = frozenset({"SEG", "RTSTRUCT", "SR", "PR", "KO", "RTPLAN", "REG"})
 
@@ -149,11 +150,16 @@ def _of_folder(path: Path) -> list[Header]:
 def find_dicom(folder: Path) -> list[Path]:
     """Return the DICOM files of a folder, or where it has none, of the folders in it.
 
-    A folder of pictures without any is not searched further.
+    Those are searched as deep as a CD of patient, study and series has them. A folder of
+    pictures without any DICOM is not searched further.
     """
     if found := _dicom_among(folder.iterdir()):
         return found
-    return [] if holds_pictures(folder) else _dicom_among(folder.rglob("*"))
+    if holds_pictures(folder):
+        return []
+    return _dicom_among(
+        f for depth in range(2, _DEPTH + 2) for f in folder.glob("/".join("*" * depth))
+    )
 
 
 def _dicom_among(files: Iterable[Path]) -> list[Path]:
