@@ -10,8 +10,9 @@ import SimpleITK as sitk
 from formats.dicom_files import cine, enhanced, image, save, series
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import generate_uid
+from pydicom.uid import MPEG4HP41, generate_uid
 
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats import dicom_pixels
@@ -415,6 +416,15 @@ def test_what_is_no_image_says_so(tmp_path, volume) -> None:
     save(report, tmp_path / "report.dcm")
     with pytest.raises(DataError, match=r"without an image \(SR\)"):
         open_source(tmp_path / "report.dcm")
+
+
+def test_a_stream_of_mpeg_is_refused_with_what_to_do(tmp_path) -> None:
+    dataset = cine(np.zeros((5, 8, 8), np.uint8))
+    dataset.file_meta.TransferSyntaxUID = MPEG4HP41
+    dataset.PixelData = encapsulate([b"a stream of pictures"])
+    save(dataset, tmp_path / "video.dcm")
+    with pytest.raises(DataError, match=r"one stream \(MPEG-4 AVC.*mp4"):
+        open_source(tmp_path / "video.dcm")
 
 
 def test_a_file_without_an_ending_is_known_by_its_content(tmp_path, volume) -> None:

@@ -14,6 +14,8 @@ from napari_surgisam.errors import DataError
 from napari_surgisam.formats.dicom_headers import StoredFrame
 from napari_surgisam.formats.dicom_stacks import Stack
 
+_STREAMS = ("MPEG", "HEVC")  # how the names of their transfer syntaxes begin
+
 
 class DicomArray:
     """The frames of a stack as one lazy array: (..., Y, X), or (..., Y, X, 3) in colour.
@@ -25,6 +27,11 @@ class DicomArray:
     ----------
     stack : Stack
 
+    Raises
+    ------
+    DataError
+        If the frames are one stream of MPEG.
+
     Attributes
     ----------
     window : (low, high) or None
@@ -33,6 +40,7 @@ class DicomArray:
 
     def __init__(self, stack: Stack) -> None:
         header = stack.frames[0].header
+        _refuse_streams(stack.frames[0])
         self._frames, self._lengths = stack.frames, stack.lengths
         self.rgb = header.colour
         self.inverted = header.text("PhotometricInterpretation") == "MONOCHROME1"
@@ -82,6 +90,16 @@ class DicomArray:
             low, high = mirror - high, mirror - low
         # of 8 bits shown whole nothing is to be changed
         return None if self.dtype == np.uint8 and low <= 0 and high >= 255 else (low, high)
+
+
+def _refuse_streams(frame: StoredFrame) -> None:
+    syntax = frame.header.dataset.file_meta.get("TransferSyntaxUID")
+    if syntax and syntax.name.startswith(_STREAMS):
+        raise DataError(
+            f"{frame.path} holds a movie as one stream ({syntax.name}), which cannot be read frame "
+            "by frame from DICOM: save it as a movie (mp4) in the viewer that it comes from, and "
+            "open that."
+        )
 
 
 def _unpacked(frame: StoredFrame) -> NDArray[Any]:
