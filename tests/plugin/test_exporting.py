@@ -112,6 +112,18 @@ def test_a_movie_shows_the_labels(viewer, tmp_path):
     assert rates[0] == rates[1]
 
 
+def test_masks_of_the_widget_are_saved_with_their_names(desk, tmp_path):
+    desk.click(230, 3)
+    bench = desk.widget.bench
+    bench.rename(1, "gallbladder")
+    bench.labels.save(str(tmp_path / "m.json"), plugin="napari-surgisam")
+    coco = json.loads((tmp_path / "m.json").read_text())
+    assert coco["categories"] == [{"id": 1, "name": "gallbladder"}]
+    (mask,) = coco["annotations"]
+    assert mask["image_id"] == 3
+    assert mask["area"] == (bench.labels.data[3] == 1).sum() > 0
+
+
 def test_labels_of_no_known_image_are_measured_but_not_shown(viewer, tmp_path):
     layer = viewer.add_labels(np.eye(12, dtype=np.uint8).reshape(2, 6, 12), name="mine")
     layer.save(str(tmp_path / "m.csv"), plugin="napari-surgisam")
