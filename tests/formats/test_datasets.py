@@ -81,6 +81,11 @@ def test_pairs_by_name_in_two_folders(tmp_path):
     )
 
 
+def test_pairs_of_metaimage_and_nrrd(tmp_path):
+    touch(tmp_path, "images/a.mha", "labels/a.nrrd")
+    assert found(tmp_path)[1] == {"a": ("images/a.mha", "labels/a.nrrd")}
+
+
 def test_one_clip_of_frames(tmp_path):
     root = touch(tmp_path / "polyp", "frames/0.jpg", "frames/1.jpg", "labels/0.png")
     assert found(root)[1] == {"polyp": ("frames", "labels")}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.errors import DataError
-from napari_surgisam.formats import label_files, labels
+from napari_surgisam.formats import label_files, label_writer
 from napari_surgisam.formats.labels import create_labels, read_labels
 from napari_surgisam.formats.sources import open_source
 
@@ -73,7 +73,7 @@ def test_labels_come_back_as_they_were_written(
 def test_labels_have_the_shape_of_the_source(
     ending: str, axis: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labels, "_SLAB_BYTES", 2 * 20 * 30)  # several slabs
+    monkeypatch.setattr(label_writer, "_SLAB_BYTES", 2 * 20 * 30)  # several slabs
     frames = source(7, 20, 30, axis=axis)
     stack = some_labels(frames, 200)
     write_all(tmp_path / f"out{ending}", frames, stack)
@@ -261,7 +261,7 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path) -> None:
         create_labels(tmp_path / "out.zarr", frames, 9, overwrite=True)
 
 
-@pytest.mark.parametrize("name", ["out.mha", "out.png", "out.npy"])
+@pytest.mark.parametrize("name", ["out.xyz", "out.png", "out.npy"])
 def test_an_unknown_ending_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\.tif, .*\.nii\.gz"):
         create_labels(tmp_path / name, source(2, 4, 5), 9)

@@ -10,6 +10,7 @@ from napari_surgisam.cli import (
     convert,
     demo,
     evaluate,
+    export,
     finetune,
     infer_vos,
     models,
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(propagate.propagate)
 app.command()(batch.batch)
+app.command()(export.export)
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)
 app.command()(evaluate.compare)

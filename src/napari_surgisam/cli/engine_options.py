@@ -1,5 +1,6 @@
 """Options that several commands share, declared once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,8 +9,8 @@ Window = Annotated[
     str,
     typer.Option(
         metavar="auto|LO:HI",
-        help="Values shown to the model as black and white. auto: uint8 unchanged, else the 0.5 "
-        "to 99.5 percentile.",
+        help="Values shown to the model as black and white. auto: DICOM's own window, uint8 "
+        "unchanged, else the 0.5 to 99.5 percentile.",
     ),
 ]
 At = Annotated[
@@ -17,6 +18,14 @@ At = Annotated[
     typer.Option(
         metavar="AXIS=INDEX",
         help="Fix an axis of a source with more than three. May be given several times.",
+    ),
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="What objects are called, for exports that say it: CSV with the columns label and "
+        "class, or nnU-Net's dataset.json.",
     ),
 ]
 Channel = Annotated[int | None, typer.Option(metavar="N", help="Channel of multichannel images.")]

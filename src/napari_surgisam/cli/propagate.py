@@ -9,6 +9,7 @@ import typer
 from napari_surgisam.cli.engine_options import (
     At,
     Channel,
+    Classes,
     Device,
     Focus,
     ImageSize,
@@ -32,7 +33,10 @@ from napari_surgisam.errors import DataError
 def propagate(
     source: Annotated[
         Path,
-        typer.Argument(help="Movie, folder of frames, TIFF, NIfTI, zarr, npy, or one picture."),
+        typer.Argument(
+            help="Movie, folder of frames or of DICOM slices, DICOM, TIFF, NIfTI, NRRD, "
+            "MetaImage, zarr, npy, or one picture."
+        ),
     ],
     prompts: Annotated[
         list[Path],
@@ -43,9 +47,12 @@ def propagate(
         ),
     ],
     out: Annotated[
-        Path,
+        list[Path],
         typer.Option(
-            "--out", help="Labels: .tif, .zarr, .nii.gz, .nii, or a folder (PNG, VOS layout)."
+            "--out",
+            help="Labels: .tif, .zarr, .nii.gz, .nii, .nrrd, .mha, or a folder (PNG, VOS layout); "
+            "or .json (COCO), .dcm (DICOM SEG), .mp4 (overlay), .csv (measurements). May be given "
+            "several times.",
         ),
     ],
     overwrite: Annotated[
@@ -106,15 +113,23 @@ def propagate(
             "as CSV; presence is a logit."
         ),
     ] = None,
+    classes: Classes = None,
     quiet: Quiet = False,
 ) -> None:
     """Carry prompts through a whole video or 3D scan, and print where the labels are."""
     shown, fixed = parse_window(window), parse_at(at or ())
-    check_no_input(out, [source, *prompts])
+    inputs = [source, *prompts]
     if scores is not None:
-        check_no_input(scores, [source, *prompts, out])
+        check_no_input(scores, [*inputs, *out])
         check_new_file(scores, overwrite=overwrite or resume)
 
+    from napari_surgisam.cli.export import (
+        check_outputs,
+        check_paths,
+        give_notice,
+        object_names,
+        write_exports,
+    )
     from napari_surgisam.cli.run import (
         advise_on_prompts,
         check_plan,
@@ -123,14 +138,19 @@ def propagate(
         write_scores,
     )
     from napari_surgisam.engine.plan import Order, Plan, Span
-    from napari_surgisam.formats.label_files import label_ending
+    from napari_surgisam.formats.label_files import first_of_arrays
     from napari_surgisam.formats.label_runs import begin_run
+    from napari_surgisam.formats.labelled import Labelled
     from napari_surgisam.formats.sources import open_source
     from napari_surgisam.formats.tables import read_prompts
 
-    label_ending(out)
+    check_paths(out, inputs)
+    main = first_of_arrays(out)
+    others = [path for path in out if path is not main]
+    names = object_names(classes)
     reach = Span() if span is None else Span.parse(span)
     frames = open_source(source, axis=axis, window=shown, channel=channel, at=fixed)
+    give_notice(frames, quiet=quiet)
     book = read_prompts(prompts, frames, at=fixed)
     usual: Order = "first-n" if frames.temporal else "outward"
     way = Plan(usual if plan is None else cast("Order", plan), reach)
@@ -156,10 +176,14 @@ def propagate(
         "policy": policy,
     }
     highest = max(book.object_ids)
-    run = begin_run(out, frames, highest, settings, overwrite=overwrite, resume=resume)
+    replaced = overwrite or resume  # others are there when the first is not yet complete
+    check_outputs(others, frames, highest, overwrite=replaced)
+    run = begin_run(
+        main, frames, highest, settings, overwrite=overwrite, resume=resume, names=names
+    )
     if run is None:
-        say(f"{out} is complete: there is nothing to resume.")
-        typer.echo(out)
+        say(f"{main} is complete: there is nothing to resume.")
+        typer.echo(main)
         return
     with kept_on_failure(run) as writer:
         network = load_network(model, device, precision, image_size)
@@ -167,10 +191,12 @@ def propagate(
         session = write_masks(frames, book, way, tracker, writer, quiet=quiet)
         if scores is not None:
             write_scores(scores, session)
+        labelled = Labelled(frames, writer.read, highest, names)
+        write_exports(others, labelled, overwrite=replaced, quiet=quiet)
     cache.close()
-    typer.echo(out)
+    typer.echo(main)
     damage = getattr(frames, "damage", "")
     if damage:
-        raise DataError(f"{damage} Their labels are in {out}.")
+        raise DataError(f"{damage} Their labels are in {main}.")
     if not quiet:
         say(f"{len(frames)} frames, objects {', '.join(map(str, book.object_ids))}: done.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.tracker import Tracker
     from napari_surgisam.formats.label_runs import LabelRun
-    from napari_surgisam.formats.labels import LabelWriter
+    from napari_surgisam.formats.label_writer import LabelWriter
 W = TypeVar("W", bound="LabelWriter | LabelRun")
 
 SCORE_COLUMNS = ("frame", "object_id", "predicted_iou", "presence", "area")

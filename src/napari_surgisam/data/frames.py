@@ -187,7 +187,7 @@ class ArrayFrames:
         limit = _WINDOW_PIXELS // len(frames)
         samples = []
         for frame in frames:
-            values = self._stored(frame).ravel()
+            values = self.values(frame).ravel()
             values = values[:: -(-values.size // limit)]
             samples.append(values[np.isfinite(values)])
         return percentile_window(np.concatenate(samples))
@@ -200,7 +200,7 @@ class ArrayFrames:
         digest.update(repr((*what, sorted(self._fixed.items()), self._rgb, self.window)).encode())
         whole = type(self._array) is np.ndarray and self._array.nbytes <= _HASHED_BYTES
         for frame in _evenly_spaced(len(self), len(self) if whole else _HASHED_FRAMES):
-            digest.update(np.ascontiguousarray(self._stored(frame)).data)
+            digest.update(np.ascontiguousarray(self.values(frame)).data)
         return digest.hexdigest()
 
     def read(self, frame: int) -> NDArray[np.uint8]:
@@ -220,9 +220,16 @@ class ArrayFrames:
         DataError
             If the frame does not exist or its file cannot be read.
         """
-        return as_rgb(apply_window(self._stored(frame), self.window))
+        return as_rgb(apply_window(self.values(frame), self.window))
 
-    def _stored(self, frame: int) -> NDArray[Any]:
+    def values(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) or (H, W, C) stored values of a frame, as no window shows them.
+
+        Raises
+        ------
+        DataError
+            If the frame does not exist or its file cannot be read.
+        """
         check_frame(frame, len(self), self._name)
         index = tuple(
             int(frame) if k == self._frame_axis else self._fixed.get(k, slice(None))

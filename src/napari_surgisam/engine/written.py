@@ -16,7 +16,7 @@ from napari_surgisam.engine.resuming import Interrupted, MemoryTail
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import FrameSegmented
 from napari_surgisam.formats.label_runs import LabelRun
-from napari_surgisam.formats.labels import LabelWriter
+from napari_surgisam.formats.label_writer import LabelWriter
 
 DEPTH = 4
 """Frames that may wait to be painted and written."""

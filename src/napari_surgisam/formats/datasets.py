@@ -11,9 +11,13 @@ from pathlib import Path
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.class_tables import CLASS_TABLE, ClassTable, read_class_table
 from napari_surgisam.formats.folders import IMAGE_ENDINGS
+from napari_surgisam.formats.itk import ITK_ENDINGS
 from napari_surgisam.formats.video import VIDEO_ENDINGS
 
-_FILE_ENDINGS = (".nii.gz", ".nii", ".npy", ".zarr", *VIDEO_ENDINGS, *IMAGE_ENDINGS)
+_FILE_ENDINGS = (
+    *(".nii.gz", ".nii", ".npy", ".zarr"),
+    *(*ITK_ENDINGS, *VIDEO_ENDINGS, *IMAGE_ENDINGS),
+)
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 _FRAME_FOLDERS = ("frames", "JPEGImages")
 _IMAGE_STEMS = ("image", "img", "clip", "video", "volume")

@@ -29,9 +29,12 @@ class PictureFrames(ArrayFrames):
     ----------
     names : tuple of str
         The files' names without ending, in the order of the frames.
+    file_names : tuple of str
+        Their names whole.
     """
 
     names: tuple[str, ...] = ()
+    file_names: tuple[str, ...] = ()
 
 
 def open_folder(path: Path, selection: Selection) -> PictureFrames:
@@ -69,6 +72,11 @@ def open_picture(path: Path, selection: Selection) -> PictureFrames:
     return _open([path], path, selection, planar=True)
 
 
+def holds_pictures(path: Path) -> bool:
+    """Whether a folder has a picture in it."""
+    return any(file.suffix.lower() in IMAGE_ENDINGS for file in path.iterdir())
+
+
 def picture_files(path: Path) -> list[Path]:
     """Return the pictures of a folder in natural order; raise a `DataError` on mixed endings."""
     files = [
@@ -103,6 +111,21 @@ def write_palette_png(path: Path, labels: NDArray[Any], palette: bytes | None = 
     image = Image.frombytes("P", (width, height), labels.astype(np.uint8).tobytes())
     image.putpalette(davis_palette() if palette is None else palette)
     image.save(path, format="PNG")
+
+
+def read_labels_png(path: Path) -> NDArray[Any]:
+    """Read the labels of one picture, palette or grey.
+
+    Raises
+    ------
+    ValueError
+        If it is a colour picture.
+    """
+    with Image.open(path) as image:
+        if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+            raise ValueError(f"{path.name} is a colour picture ({image.mode}), not labels")
+        labels: NDArray[Any] = np.asarray(image)
+        return labels
 
 
 class _Pictures:
@@ -194,6 +217,7 @@ def _open(
         name=str(path),
     )
     source.names = tuple(file.stem for file in files)
+    source.file_names = tuple(file.name for file in files)
     return source
 
 

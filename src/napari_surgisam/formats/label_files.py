@@ -6,7 +6,7 @@ import gzip
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,9 @@ from zarr.codecs import ZstdCodec
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.errors import DataError
 
-LABEL_ENDINGS = (".tif", ".tiff", ".zarr", ".nii.gz", ".nii")
+ITK_LABEL_ENDINGS = (".nrrd", ".mha")
+LABEL_ENDINGS = (".tif", ".tiff", ".zarr", ".nii.gz", ".nii", *ITK_LABEL_ENDINGS)
+EXPORT_ENDINGS = (".json", ".dcm", ".mp4", ".csv")
 _CLASSIC_TIFF_BYTES = 2**32 - 2**26
 
 
@@ -158,7 +160,7 @@ class Layout:
 
 
 def label_ending(path: Path) -> str:
-    """Return which of `LABEL_ENDINGS` a path has, or "" for a folder.
+    """Return which of `LABEL_ENDINGS` or `EXPORT_ENDINGS` a path has, or "" for a folder.
 
     Raises
     ------
@@ -166,15 +168,27 @@ def label_ending(path: Path) -> str:
         If it has any other ending.
     """
     name = path.name.lower()
-    for ending in LABEL_ENDINGS:
+    for ending in (*LABEL_ENDINGS, *EXPORT_ENDINGS):
         if name.endswith(ending):
             return ending
     if path.suffix and not path.is_dir():
         raise DataError(
             f"{path} has an ending that labels cannot be written to: use "
-            f"{', '.join(LABEL_ENDINGS)}, or no ending for a folder of PNGs."
+            f"{', '.join((*LABEL_ENDINGS, *EXPORT_ENDINGS))}, or no ending for a folder of PNGs."
         )
     return ""
+
+
+def first_of_arrays(paths: Sequence[Path]) -> Path:
+    """Return the first path whose labels can be read again, or the first where there is none.
+
+    Raises
+    ------
+    DataError
+        If one has an unknown ending.
+    """
+    arrays = [path for path in paths if label_ending(path) not in EXPORT_ENDINGS]
+    return (arrays or list(paths))[0]
 
 
 def check_existing(path: Path, ending: str, overwrite: bool) -> None:

@@ -14,7 +14,8 @@ from napari_surgisam.data.mask_records import StepMasks
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.journal import Journal
 from napari_surgisam.formats.label_files import label_ending, remove
-from napari_surgisam.formats.labels import LabelWriter, create_labels
+from napari_surgisam.formats.label_writer import LabelWriter
+from napari_surgisam.formats.labels import create_labels
 
 
 def begin_run(
@@ -25,6 +26,7 @@ def begin_run(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    names: Mapping[int, str] | None = None,
 ) -> LabelRun | None:
     """Start labels, or go on with those of a run that was interrupted or killed.
 
@@ -43,6 +45,8 @@ def begin_run(
         Whether what exists may be replaced, an unfinished run included.
     resume : bool
         Whether to go on with an unfinished run; where there is none, one is begun.
+    names : mapping of int to str, optional
+        What objects are called.
 
     Returns
     -------
@@ -88,7 +92,8 @@ def begin_run(
             remove(memories)
             masks.unlink(missing_ok=True)
         journal = Journal(masks, settings) if spool.exists() else None  # refuses before it writes
-        writer = create_labels(path, frames, max_id, overwrite or journal is not None, spool=spool)
+        replaced = overwrite or journal is not None
+        writer = create_labels(path, frames, max_id, replaced, spool=spool, names=names)
         if journal is None:
             journal = _new_journal(masks, settings, writer)
         return LabelRun(writer, journal, lock, spool)
@@ -124,6 +129,10 @@ class LabelRun:
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Store the labels of a frame."""
         self._writer.write(frame, labels)
+
+    def read(self, frame: int) -> NDArray[Any]:
+        """Return the labels of a frame as they were written."""
+        return self._writer.read(frame)
 
     def record(self, record: StepMasks) -> None:
         """Note a step as done, after its labels were written.

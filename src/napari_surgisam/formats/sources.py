@@ -8,7 +8,14 @@ from pathlib import Path
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.windows import Window
 from napari_surgisam.errors import DataError
+from napari_surgisam.formats.dicom import (
+    DICOM_ENDINGS,
+    find_dicom,
+    is_dicom,
+    open_dicom,
+)
 from napari_surgisam.formats.folders import open_folder, open_picture
+from napari_surgisam.formats.itk import ITK_ENDINGS, open_itk
 from napari_surgisam.formats.tiff import open_tiff
 from napari_surgisam.formats.video import VIDEO_ENDINGS, open_video
 from napari_surgisam.formats.volumes import (
@@ -22,6 +29,8 @@ _READERS: dict[str, Callable[[Path, Selection], FrameSource]] = {
     **dict.fromkeys(VIDEO_ENDINGS, open_video),
     **dict.fromkeys((".tif", ".tiff"), open_tiff),
     **dict.fromkeys((".nii", ".nii.gz"), open_nifti),
+    **dict.fromkeys(DICOM_ENDINGS, open_dicom),
+    **dict.fromkeys(ITK_ENDINGS, open_itk),
     ".zarr": open_zarr,
     ".npy": open_npy,
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".webp"), open_picture),
@@ -37,13 +46,13 @@ def open_source(
     channel: int | None = None,
     at: Mapping[int, int] | None = None,
 ) -> FrameSource:
-    """Open a movie, a folder of frames, a volume or a picture, lazily.
+    """Open a movie, a folder of frames or slices, a volume or a picture, lazily.
 
     Parameters
     ----------
     path : str or Path
-        A movie (mp4, mov, avi, mkv, ...), a folder of pictures, TIFF, NIfTI, zarr, npy, or
-        a single picture.
+        A movie (mp4, mov, avi, mkv, ...), a folder of pictures, DICOM (a file, or a folder
+        of slices), TIFF, NIfTI, NRRD, MetaImage, zarr, npy, or a single picture.
     axis : int
         Axis that plays the part of time, counted in the (T or Z, Y, X) that `at` leaves.
     window : "auto" or (low, high)
@@ -66,9 +75,13 @@ def open_source(
     if path.is_dir():
         if any((path / marker).exists() for marker in _ZARR_MARKERS):
             return open_zarr(path, selection)
+        if find_dicom(path):
+            return open_dicom(path, selection)
         return open_folder(path, selection)
     name = path.name.lower()
     reader = _READERS.get(".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower())
+    if reader is None and is_dicom(path):  # scanners name their files as they like
+        reader = open_dicom
     if reader is None:
         raise DataError(
             f"{path} has an ending that is not understood. Understood are "

@@ -104,6 +104,8 @@ class VideoFrames:
         self._capacity = min(max(8, CACHED_BYTES // frame_bytes), CACHED_FRAMES)
         height, width = self._pixels(first).shape[:2]
         self.shape: tuple[int, int] = (height, width)
+        rate = self._stream.average_rate
+        self.frame_seconds: float | None = float(1 / rate) if rate else None
         what = (self._index.digest, len(self), self._window, channel)
         self.fingerprint: str = blake2b(repr(what).encode(), digest_size=16).hexdigest()
         self.damage = ""

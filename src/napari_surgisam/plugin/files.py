@@ -1,8 +1,8 @@
-"""What napari opens through us: movies, NIfTI volumes and sample data."""
+"""What napari opens through us: movies, NIfTI volumes and sample data; see also `scans`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.data.frames import ArrayFrames, FrameSource
 from napari_surgisam.errors import DataError
 from napari_surgisam.plugin.waiting import wait_for
 from napari_surgisam.resources import sample_data
@@ -78,7 +78,7 @@ class FrameStack:
 
 def movie_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
     """Return a function that opens a movie lazily, or None for several paths."""
-    return _read_movie if isinstance(path, str | Path) else None
+    return read_movie if isinstance(path, str | Path) else None
 
 
 def nifti_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
@@ -88,7 +88,7 @@ def nifti_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
 
 def open_clip() -> list[LayerData]:
     """Open the sample clip."""
-    return _read_movie(sample_data() / "clip.mp4")
+    return read_movie(sample_data() / "clip.mp4")
 
 
 def open_volume() -> list[LayerData]:
@@ -98,8 +98,9 @@ def open_volume() -> list[LayerData]:
 
 def open_ultrasound() -> list[LayerData]:
     """Open the multi-frame echocardiogram that ships inside pydicom."""
-    from pydicom import dcmread
     from pydicom.data import get_testdata_file
+
+    from napari_surgisam.plugin.scans import read_dicom
 
     path = get_testdata_file("examples_ybr_color.dcm", download=False)
     if path is None:
@@ -107,10 +108,8 @@ def open_ultrasound() -> list[LayerData]:
             "This installation of pydicom comes without its example files: install pydicom "
             "again, or open a file of your own."
         )
-    from pydicom.pixels.utils import pixel_array
-
-    data = dcmread(path)
-    return [_layer(pixel_array(data), "ultrasound", time=True, rgb=True)]
+    ((data, facts, kind),) = read_dicom(path)
+    return [(data, facts | {"name": "ultrasound"}, kind)]
 
 
 def open_brain() -> list[LayerData]:
@@ -141,12 +140,13 @@ def open_retina() -> list[LayerData]:
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save a Labels layer as NIfTI, with the affine of its image, or as zarr.
+    """Save a Labels layer as NIfTI, NRRD or MetaImage, with the affine of its image, or as zarr.
 
     Parameters
     ----------
     path : str
-        Ends with .nii.gz, .nii or .zarr; napari has asked before replacing what is there.
+        Ends with .nii.gz, .nii, .nrrd, .mha or .zarr; napari has asked before replacing what
+        is there.
     data : (T or Z, Y, X) or (Y, X) integer array
         NumPy, dask or zarr; read frame by frame.
     attributes : dict
@@ -162,11 +162,36 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     DataError
         If the labels do not fit the format, or the disk is full.
     """
-    from napari_surgisam.data.frames import ArrayFrames
     from napari_surgisam.formats.labels import create_labels
 
+    frames = frames_of_labels(data, attributes)
+    highest = max(int(frames.values(frame).max(initial=0)) for frame in range(len(frames)))
+    with create_labels(path, frames, max(highest, 1), overwrite=True) as writer:
+        for frame in range(len(frames)):
+            writer.write(frame, frames.values(frame))
+    return [path]
+
+
+def frames_of_labels(data: Any, attributes: Mapping[str, Any]) -> ArrayFrames:
+    """Return a Labels layer's array as frames, with what the layer knows of its geometry.
+
+    Parameters
+    ----------
+    data : (T or Z, Y, X) or (Y, X) integer array
+    attributes : mapping
+        As for `write_labels`.
+
+    Raises
+    ------
+    DataError
+        If the layer has other axes.
+    """
+    from napari_surgisam.plugin.grid import TIME_NAMES
+
     scale, units = attributes.get("scale", ()), attributes.get("units", ())
-    frames = ArrayFrames(
+    names = [str(name).lower() for name in attributes.get("axis_labels", ())]
+    times = [axis for axis, name in enumerate(names) if name in TIME_NAMES]
+    return ArrayFrames(
         data,
         window=(0, 1),
         spacing=[
@@ -174,21 +199,14 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
             for step, unit in zip(scale, units, strict=True)
         ]
         or None,
+        time_axis=times[0] if times else None,
         affine=attributes.get("metadata", {}).get(AFFINE),
         name=str(attributes.get("name", "labels")),
     )
 
-    def plane(frame: int) -> NDArray[Any]:
-        return np.asarray(data[frame] if frames.ndim == 3 else data)
 
-    highest = max(int(plane(frame).max(initial=0)) for frame in range(len(frames)))
-    with create_labels(path, frames, max(highest, 1), overwrite=True) as writer:
-        for frame in range(len(frames)):
-            writer.write(frame, plane(frame))
-    return [path]
-
-
-def _read_movie(path: Any) -> list[LayerData]:
+def read_movie(path: Any) -> list[LayerData]:
+    """Open a movie, or a folder of frames, lazily."""
     file = Path(path)
 
     def open_frames() -> FrameSource:
@@ -207,9 +225,13 @@ def _read_movie(path: Any) -> list[LayerData]:
         from napari.utils.notifications import show_warning
 
         show_warning(stack.damage)
-    layer = _layer(stack.as_dask(), file.stem, time=True, rgb=True)
-    layer[1]["metadata"] = {SOURCE: stack}
-    return [layer]
+    facts = {
+        "name": file.stem,
+        "rgb": True,
+        "axis_labels": ("time", "y", "x"),
+        "metadata": {SOURCE: stack},
+    }
+    return [(stack.as_dask(), facts, "image")]
 
 
 def _read_nifti(path: Any) -> list[LayerData]:
@@ -247,9 +269,3 @@ def _load_nifti(file: Path) -> list[LayerData]:
             1.0 if label == "t" else zoom for label, zoom in zip(labels, zooms[::-1], strict=True)
         ]
     return [(array.T, kwargs, "image")]
-
-
-def _layer(array: Any, name: str, *, time: bool, rgb: bool) -> LayerData:
-    axes = array.ndim - rgb
-    labels = (("time" if time else "z"), "y", "x")[-axes:]
-    return (array, {"name": name, "rgb": rgb, "axis_labels": labels}, "image")

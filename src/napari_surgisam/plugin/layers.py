@@ -36,6 +36,9 @@ RGBA = tuple[float, float, float, float]
 OWNER = "surgisam_image"
 """Key of our layers' metadata: the name of the image that they belong to."""
 
+NAMES = "surgisam_names"
+"""Key of a Labels layer's metadata: what its objects are called, by id."""
+
 LEDGER = "surgisam_ledger"
 """Key of a Labels layer's metadata: what we wrote there, and what a person painted."""
 

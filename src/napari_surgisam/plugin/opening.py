@@ -1,4 +1,4 @@
-"""Open a file from the dock widget: movies and NIfTI volumes at once, with our own readers."""
+"""Open a file from the dock widget: movies and scans at once, with our own readers."""
 
 from __future__ import annotations
 
@@ -70,6 +70,13 @@ def open_file(viewer: ViewerModel, path: str | Path) -> None:
     from napari.errors import MultipleReaderError, NoAvailableReaderError, ReaderPluginError
     from npe2 import PluginManager
 
+    from napari_surgisam.formats.dicom import is_dicom
+    from napari_surgisam.plugin.scans import read_dicom
+
+    if not Path(path).suffix and is_dicom(Path(path)):  # readers are found by endings
+        for data, facts, _ in read_dicom(path):
+            viewer.add_image(data, **facts)
+        return
     readers = PluginManager.instance().iter_compatible_readers([str(path)])
     ours = any(reader.command.startswith(f"{PLUGIN}.") for reader in readers)
     try:
@@ -80,6 +87,7 @@ def open_file(viewer: ViewerModel, path: str | Path) -> None:
     except (NoAvailableReaderError, ReaderPluginError, OSError, ValueError) as error:
         why = str(getattr(error, "original_error", None) or error).rstrip(".")
         raise DataError(
-            f"{path} cannot be opened: {why}. Open a movie (mp4, mov, avi, mkv), NIfTI, TIFF or "
-            "a picture; File > Open lets you choose among other readers that you have installed."
+            f"{path} cannot be opened: {why}. Open a movie (mp4, mov, avi, mkv), DICOM, NIfTI, "
+            "NRRD, TIFF or a picture; File > Open lets you choose among other readers that you "
+            "have installed."
         ) from error

@@ -1,0 +1,66 @@
+"""Frames with their labels: what an export is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_surgisam.data.frames import FrameSource
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A source and the labels of each of its frames.
+
+    Parameters
+    ----------
+    frames : FrameSource
+    read : callable
+        Returns the (H, W) labels of a frame.
+    max_id : int
+        No label is larger.
+    names : mapping of int to str
+        What objects are called.
+    """
+
+    frames: FrameSource
+    read: Callable[[int], NDArray[Any]]
+    max_id: int
+    names: Mapping[int, str]
+
+    def __iter__(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield each frame's number and labels."""
+        for frame in range(len(self.frames)):
+            yield frame, self.read(frame)
+
+    def name(self, object_id: int) -> str:
+        """Return what an object is called."""
+        return self.names.get(object_id) or f"object {object_id}"
+
+    def object_ids(self) -> list[int]:
+        """Return the objects that are on any frame, ascending; every frame is looked at."""
+        seen = np.zeros(self.max_id + 1, bool)
+        for _, labels in self:
+            seen[np.unique(labels)] = True
+        return [int(i) for i in np.flatnonzero(seen) if i]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """How labels become a file of one kind.
+
+    Parameters
+    ----------
+    check : callable
+        Raises a `DataError` if it cannot be made of these frames, or a package is missing.
+    write : callable
+        Writes it, whatever the path's ending.
+    """
+
+    check: Callable[[Path, FrameSource], None]
+    write: Callable[[Path, Labelled], None]
