@@ -1,6 +1,7 @@
 """A session that is saved, reopened and gone on with."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def test_a_plan_that_nobody_knows_is_damage(session, film, folder):
     data = json.loads(index.read_text())
     data["plan"]["order"] = "sideways"
     index.write_text(json.dumps(data))
-    with pytest.raises(DataError, match="damaged.*sideways"):
+    with pytest.raises(DataError, match=r"damaged.*sideways"):
         plan_of(reopened(folder), film)
 
 
@@ -182,8 +183,6 @@ def test_names_are_kept_and_new_objects_get_some(session, film, folder):
     assert dict(state.objects) == {1: ObjectRecord("object 1")}
     session.add_point(ObjectId(2), 0, point(film, 2, 0))
     named = {ObjectId(1): ObjectRecord("grasper", "tool", visible=False)}
-    from dataclasses import replace
-
     later = with_annotation(replace(state, objects=named), session)
     folder.save(later)
     found = reopened(folder)

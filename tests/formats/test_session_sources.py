@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,8 +29,6 @@ def scan(tmp_path, stack):
 
 
 def recorded(scan, folder):
-    from dataclasses import replace
-
     record = describe_source(open_source(scan), scan)
     return replace(record, relative=os.path.relpath(scan, folder.parent))
 

@@ -15,6 +15,7 @@ from napari_surgisam.cli import (
     models,
     pretrain,
     propagate,
+    resume,
 )
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(propagate.propagate)
+app.command()(resume.resume)
 app.command()(batch.batch)
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)

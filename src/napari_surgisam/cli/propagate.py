@@ -25,6 +25,7 @@ from napari_surgisam.cli.options import (
     parse_window,
 )
 from napari_surgisam.cli.reporting import reported, say
+from napari_surgisam.cli.resume import check_new_session, save_session
 from napari_surgisam.errors import DataError
 
 
@@ -106,6 +107,14 @@ def propagate(
             "as CSV; presence is a logit."
         ),
     ] = None,
+    session_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--session",
+            metavar="FILE.surgisam",
+            help="Also save prompts and masks as a session, to be opened and corrected in napari.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Carry prompts through a whole video or 3D scan, and print where the labels are."""
@@ -114,6 +123,8 @@ def propagate(
     if scores is not None:
         check_no_input(scores, [source, *prompts, out])
         check_new_file(scores, overwrite=overwrite or resume)
+    if session_file is not None:
+        check_new_session(session_file, overwrite=overwrite or resume)
 
     from napari_surgisam.cli.run import (
         advise_on_prompts,
@@ -125,6 +136,7 @@ def propagate(
     from napari_surgisam.engine.plan import Order, Plan, Span
     from napari_surgisam.formats.label_files import label_ending
     from napari_surgisam.formats.label_runs import begin_run
+    from napari_surgisam.formats.session_sources import describe_source
     from napari_surgisam.formats.sources import open_source
     from napari_surgisam.formats.tables import read_prompts
 
@@ -139,6 +151,7 @@ def propagate(
     from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.models import check_settings, load_network
     from napari_surgisam.engine.policies import choose_policy
+    from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.engine.tracker import Tracker
 
     check_settings(model, device, precision, image_size)
@@ -168,6 +181,10 @@ def propagate(
         if scores is not None:
             write_scores(scores, session)
     cache.close()
+    if session_file is not None:
+        engine = EngineSettings(model, device, precision, image_size, policy, focus)
+        record = describe_source(frames, source, window=shown, channel=channel, at=fixed)
+        save_session(session_file, session, record, engine, way)
     typer.echo(out)
     damage = getattr(frames, "damage", "")
     if damage:
