@@ -8,6 +8,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
 
 from napari_surgisam.formats.session_folder import ENDING
 
+PROMPTS_ALONE = Path()
+"""In place of a path: the prompts, and none of the masks."""
+
 
 def ask_for_source(why: str, name: str) -> Path | None:
     """Ask where a source is now; None where the person gives up or there is no window."""
@@ -32,7 +35,7 @@ def ask_about_changed(why: str, name: str) -> Path | None:
     Returns
     -------
     Path or None
-        Of the original; the empty path opens the prompts alone on what is there; None gives up.
+        Of the original; `PROMPTS_ALONE` opens these on what is there; None gives up.
     """
     if not isinstance(QApplication.instance(), QApplication):
         return None
@@ -43,7 +46,7 @@ def ask_about_changed(why: str, name: str) -> Path | None:
     box.exec()
     if box.clickedButton() is locate:
         return _file(name)
-    return Path() if box.clickedButton() is prompts else None
+    return PROMPTS_ALONE if box.clickedButton() is prompts else None
 
 
 def ask_for_session(parent: QWidget) -> Path | None:

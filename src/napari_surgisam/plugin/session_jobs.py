@@ -119,7 +119,7 @@ def open_session(
     )
     if before is None and restored is not None:
         frames = restored.frames if isinstance(restored.frames, ArrayFrames) else open_frames()
-        session = restored_session(restored.state, frames, tracker, engine.model_sha256())
+        session = restored_session(restored.computed, frames, tracker, engine.model_sha256())
     else:
         frames = open_frames()
         annotation = None if before is None else before.annotation.for_another_network()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,12 @@ class OpenedSession:
     folder: SessionFolder
     state: SessionState
     frames: FrameSource
+
+    @property
+    def computed(self) -> SessionState:
+        """The state without what a person painted, which a viewer keeps in its layer."""
+        masks = replace(self.state.annotation, painted=MappingProxyType({}))
+        return replace(self.state, annotation=masks)
 
 
 def session_reader(path: Any) -> ReaderFunction | None:
@@ -120,7 +127,11 @@ def open_session(
 
 def _open_asking(path: Path, viewer: ViewerModel | None) -> OpenedSession:
     """Open a session; ask where its source is, as long as the person answers."""
-    from napari_surgisam.plugin.session_dialogs import ask_about_changed, ask_for_source
+    from napari_surgisam.plugin.session_dialogs import (
+        PROMPTS_ALONE,
+        ask_about_changed,
+        ask_for_source,
+    )
 
     source: Path | None = None
     prompts_only = False
@@ -138,7 +149,8 @@ def _open_asking(path: Path, viewer: ViewerModel | None) -> OpenedSession:
             answer = ask_about_changed(str(error), Path(error.path).name)
             if answer is None:
                 raise
-            source, prompts_only = answer or Path(error.path), answer == Path()
+            prompts_only = answer == PROMPTS_ALONE
+            source = Path(error.path) if prompts_only else answer
 
 
 def _open_on_layer(path: Path, viewer: ViewerModel) -> OpenedSession:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_surgisam.data.annotation import Annotation
     from napari_surgisam.plugin.grid import FrameGrid
     from napari_surgisam.plugin.objects import Objects
     from napari_surgisam.plugin.prompt_layers import PromptLayers
@@ -69,7 +68,7 @@ def lazy_labels(opened: OpenedSession, grid: FrameGrid) -> tuple[LazyLabels, Pai
     What a person painted is there as it was, and counts as the person's.
     """
     annotation, ledger = opened.state.annotation, PaintLedger()
-    masks = _without_paint(annotation)
+    masks = opened.computed.annotation
     for frame in annotation.painted:
         labels = annotation.labels(frame, grid.size)
         found = frozenset(int(k) for k in np.unique(labels)) - {0}
@@ -124,9 +123,3 @@ def restored_plan(opened: OpenedSession) -> Plan | None:
     if order is None:
         return None
     return Plan("outward" if order == "first-n" else order, Span(*state.span))  # type: ignore[arg-type]
-
-
-def _without_paint(annotation: Annotation) -> Annotation:
-    for frame in tuple(annotation.painted):
-        annotation = annotation.without_paint(frame)
-    return annotation
