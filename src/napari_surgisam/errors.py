@@ -24,6 +24,10 @@ class JobError(SurgisamError):
     """A long computation stopped before its end."""
 
 
+class DamagedError(DataError):
+    """A saved session is not whole; its prompts may be."""
+
+
 class SourceMovedError(DataError):
     """The source of a saved session is not where it was.
 

@@ -15,7 +15,7 @@ from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.masklets import CHUNK, Masklet
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Point, Prompt, PromptBook
 from napari_surgisam.data.stored_masks import StoredMask
-from napari_surgisam.errors import DataError
+from napari_surgisam.errors import DamagedError, DataError
 from napari_surgisam.formats import session_parts, session_versions
 from napari_surgisam.formats.session_folder import SessionFolder
 from napari_surgisam.formats.session_state import (
@@ -244,7 +244,7 @@ def test_the_prompts_survive_lost_masks(folder):
         if file.stat().st_size > 200:
             file.unlink()
     again = reopen(folder)
-    with pytest.raises(DataError, match="--prompts-only"):
+    with pytest.raises(DamagedError, match="--prompts-only"):
         again.read()
     left = again.read(masks=False)
     assert set(left.annotation.book.entries) == {(1, 4), (2, 7)}

@@ -312,3 +312,65 @@ def test_napari_opens_sessions_with_our_reader_and_other_folders_with_its_own(de
     assert session_opening.session_reader(str(tmp_path)) is None
     assert session_opening.session_reader([str(tmp_path)]) is None
     assert session_opening.session_reader(str(tmp_path / "a.surgisam")) is None  # never saved
+
+
+def test_of_a_damaged_session_the_prompts_are_offered(
+    on_file, qtbot, name, viewer_of, monkeypatch
+):
+    desk = on_file
+    desk.click(230, 0)
+    desk.widget.sessions.save()
+    desk.viewer.layers.clear()
+    qtbot.waitUntil(lambda: desk.widget.bench is None, timeout=20_000)
+    next((name / "parts").iterdir()).unlink()
+    asked = []
+
+    def answer(why):
+        asked.append(why)
+        return True
+
+    monkeypatch.setattr(session_dialogs, "ask_about_damage", answer)
+    _, widget = viewer_of(name)
+    assert "missing" in asked[0]
+    annotation = widget.bench.session.annotation
+    assert set(annotation.book.entries) == {(1, 0)} and 0 in annotation.masklets[ObjectId(1)]
+    assert np.asarray(widget.bench.labels.data)[0].any(), "the click was not answered"
+
+
+def test_a_name_that_cannot_be_used_is_refused_and_the_old_one_stays(
+    on_file, qtbot, name, monkeypatch, tmp_path
+):
+    desk = on_file
+    desk.click(230, 0)
+    desk.widget.sessions.save()
+    (tmp_path / "taken.surgisam").mkdir()
+    (tmp_path / "taken.surgisam" / "mine.txt").write_text("mine")
+    for bad, words in (
+        (tmp_path / "taken.surgisam", "something else"),
+        (sessions_folder() / "hidden.surgisam", "another folder"),
+    ):
+        monkeypatch.setattr(session_desk, "ask_for_name", lambda *_, bad=bad: bad)
+        desk.widget.sessions.save_as()
+        assert words in desk.widget.line.message.text
+        assert desk.widget.line.message.kind == "error"
+        assert desk.widget.session_row.label.text() == "work"
+    monkeypatch.setattr(session_desk, "ask_for_name", lambda *_: tmp_path / "new.surgisam")
+    desk.widget.sessions.save_as()
+    assert desk.widget.session_row.label.text() == "new"
+    desk.click(140, 4)
+    desk.widget.sessions.save()
+    first, second = (
+        (tmp_path / f"{word}.surgisam" / "session.json").read_text() for word in ("work", "new")
+    )
+    assert first.count('"points"') == 1 and second.count('"points"') == 2
+
+
+def test_the_widget_still_opens_folders_of_frames_with_naparis_reader(desk, tmp_path):
+    from napari_surgisam.plugin.opening import open_file
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for frame in range(3):
+        tifffile.imwrite(folder / f"{frame}.tif", np.full((20, 30), frame, np.uint8))
+    open_file(desk.viewer, folder)
+    assert desk.viewer.layers[-1].data.shape == (3, 20, 30)

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from napari_surgisam.errors import DataError, SurgisamError
+from napari_surgisam.errors import DamagedError, DataError, SurgisamError
 from napari_surgisam.formats.label_files import remove
 from napari_surgisam.formats.session_json import state_from_json, state_to_json
 from napari_surgisam.formats.session_parts import PartStore, sync_names, write_whole
@@ -72,25 +72,27 @@ class SessionFolder:
 
         Raises
         ------
+        DamagedError
+            If it is not whole.
         DataError
-            If it is damaged, or a newer program wrote it.
+            If a newer program wrote it.
         """
         data = migrate(self._load(), self.path)
         try:
             missing = self._parts.missing(data["parts"]) if masks else []
             if missing:
-                raise DataError(
+                raise DamagedError(
                     f"{self.path} is damaged: {len(missing)} of its {len(data['parts'])} parts are "
                     f"missing or cut off, {missing[0]} for one."
                 )
             return state_from_json(data, self._parts, masks=masks)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise DataError(
+            raise DamagedError(
                 f"{self.path} is damaged: its {INDEX} cannot be understood "
                 f"({type(error).__name__}: {error}). {_REMEDY}"
             ) from error
         except SurgisamError as error:
-            raise DataError(f"{error} {_REMEDY}") from error
+            raise DamagedError(f"{error} {_REMEDY}") from error
 
     def save(self, state: SessionState) -> None:
         """Save a session, writing only what is not there yet; any thread may.

@@ -116,8 +116,12 @@ class SessionDesk(QObject):
             return
         if keeper.path is None:
             self.save_as()
-        else:
+            return
+        try:
             keeper.save()
+        except SurgisamError as error:
+            self._on_failed(error)
+        else:
             self._say(f"Saved as {keeper.name}.")
 
     def save_as(self) -> None:

@@ -49,6 +49,17 @@ def ask_about_changed(why: str, name: str) -> Path | None:
     return PROMPTS_ALONE if box.clickedButton() is prompts else None
 
 
+def ask_about_damage(why: str) -> bool:
+    """Ask whether to open the prompts of a damaged session alone."""
+    if not isinstance(QApplication.instance(), QApplication):
+        return False
+    box = QMessageBox(QMessageBox.Icon.Warning, "The session is damaged", why)
+    prompts = box.addButton("Open the prompts alone", QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    return box.clickedButton() is prompts
+
+
 def ask_for_session(parent: QWidget) -> Path | None:
     """Ask which session to open."""
     chosen = QFileDialog.getExistingDirectory(parent, f"Open a session (a folder *{ENDING})")

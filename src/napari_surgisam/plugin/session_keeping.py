@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import RLock
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.saved_sessions import model_record
-from napari_surgisam.errors import SurgisamError
+from napari_surgisam.errors import DataError, SurgisamError
 from napari_surgisam.formats.autosave import Autosaver
 from napari_surgisam.formats.open_sessions import OpenSessions
 from napari_surgisam.formats.session_folder import SessionFolder
@@ -25,6 +25,7 @@ from napari_surgisam.formats.session_sources import describe_source
 from napari_surgisam.formats.session_state import SessionState, SourceRecord
 from napari_surgisam.plugin.session_opening import layer_path
 from napari_surgisam.plugin.session_restoring import object_records
+from napari_surgisam.plugin.waiting import wait_for
 
 if TYPE_CHECKING:
     from napari_surgisam.data.annotation import Annotation
@@ -62,7 +63,7 @@ class SessionKeeper(QObject):
         self._known = None if opened is None else opened.state
         self._view = _view_of(bench)
         self._plan = Plan()
-        self._folder = None if opened is None else opened.folder
+        self._folder: SessionFolder | None = None
         self._saver: Autosaver | None = None
         self._left: list[SessionFolder] = []  # masks may still be read from them
         self._sources: dict[int, tuple[FrameSource, SourceRecord]] = {}
@@ -70,6 +71,8 @@ class SessionKeeper(QObject):
         self._mutex = RLock()
         if opened is not None and opened.folder.writable:
             self._begin(opened.folder)
+        elif opened is not None:
+            self._left.append(opened.folder)
         live = bench.live
         for signal in (live.edited, live.painted, bench.rows_changed, bench.painted.stroked):
             signal.connect(self.changed)
@@ -99,9 +102,16 @@ class SessionKeeper(QObject):
             self.changed()
 
     def save(self) -> None:
-        """Save now, where it is saved already."""
-        if self._saver is not None:
-            self._saver.changed()
+        """Save now, where it is saved already.
+
+        Raises
+        ------
+        DataError
+            If it cannot be written.
+        """
+        if self._folder is not None:
+            wait_for(partial(self._save_to, self._folder))
+            self.saved.emit()
 
     def save_as(self, path: Path) -> None:
         """Save under a name, and from now on there.
@@ -111,11 +121,11 @@ class SessionKeeper(QObject):
         DataError
             If there is something else, or it cannot be written.
         """
+        if path.absolute().parent == self._notes.folder.absolute():
+            raise DataError(f"{path.parent} is for sessions without a name: choose another folder.")
         folder = SessionFolder(path, new=True)
         try:
-            state = self.snapshot()
-            if state is not None:
-                folder.save(state)
+            wait_for(partial(self._save_to, folder))
         except BaseException:
             folder.close()
             raise
@@ -163,6 +173,11 @@ class SessionKeeper(QObject):
                 view=self._view,
             )
             return state if known is None else replace(state, reviewed=known.reviewed)
+
+    def _save_to(self, folder: SessionFolder) -> None:
+        state = self.snapshot()
+        if state is not None:
+            folder.save(state)
 
     def _begin_unnamed(self) -> bool:
         """Begin to save where nobody asked for it, once there is something to lose."""

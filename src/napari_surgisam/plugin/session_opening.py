@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_surgisam.data.frames import ArrayFrames, FrameSource
-from napari_surgisam.errors import DataError, SourceChangedError, SourceMovedError, SurgisamError
+from napari_surgisam.errors import (
+    DamagedError,
+    DataError,
+    SourceChangedError,
+    SourceMovedError,
+    SurgisamError,
+)
 from napari_surgisam.formats.session_folder import INDEX, SessionFolder, is_session
 from napari_surgisam.formats.session_sources import describe_source, find_source, open_recorded
 from napari_surgisam.formats.session_state import SessionState, SourceRecord
@@ -130,6 +136,7 @@ def _open_asking(path: Path, viewer: ViewerModel | None) -> OpenedSession:
     from napari_surgisam.plugin.session_dialogs import (
         PROMPTS_ALONE,
         ask_about_changed,
+        ask_about_damage,
         ask_for_source,
     )
 
@@ -145,6 +152,10 @@ def _open_asking(path: Path, viewer: ViewerModel | None) -> OpenedSession:
             source = ask_for_source(str(error), error.name)
             if source is None:
                 raise
+        except DamagedError as error:
+            if prompts_only or not ask_about_damage(str(error)):
+                raise
+            prompts_only = True
         except SourceChangedError as error:
             answer = ask_about_changed(str(error), Path(error.path).name)
             if answer is None:
@@ -196,7 +207,7 @@ def _find_layer(viewer: ViewerModel, record: SourceRecord) -> Image | None:
 def layer_path(image: Image) -> str:
     """Return the file that an image was opened from, absolute; empty where there is none."""
     path = image.metadata.get(PATH) or image.source.path
-    return "" if path is None else str(Path(path).absolute())
+    return str(Path(path).absolute()) if isinstance(path, str | Path) else ""
 
 
 def _images(viewer: ViewerModel) -> list[Image]:
