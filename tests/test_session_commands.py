@@ -134,14 +134,19 @@ def test_a_source_that_moved_is_asked_for_and_one_that_changed_is_refused(work):
     other = run("resume", "volume.surgisam", "--source", "other.tif")
     assert other.exit_code == 2
     assert "other content" in other.stderr and "--prompts-only" in other.stderr
-    anew = run("resume", "volume.surgisam", "--source", "other.tif", "--prompts-only")
-    assert anew.exit_code == 0, anew.stderr
-    folder = SessionFolder(work / "volume.surgisam")
+    options = ["--source", "other.tif", "--prompts-only"]
+    where = run("resume", "volume.surgisam", *options)
+    assert where.exit_code == 2 and "--save-as" in where.stderr
+    before = (work / "volume.surgisam" / "session.json").read_text()
+    anew = run("resume", "volume.surgisam", *options, "--save-as", "other.surgisam")
+    assert (anew.exit_code, anew.stdout) == (0, "other.surgisam\n"), anew.stderr
+    assert (work / "volume.surgisam" / "session.json").read_text() == before
+    folder = SessionFolder(work / "other.surgisam")
     state = folder.read()
     folder.close()
     assert state.source.path == str(work / "other.tif")
     assert len(state.annotation.masklets[1]) == LENGTH
-    assert run("resume", "volume.surgisam").exit_code == 0
+    assert run("resume", "other.surgisam").exit_code == 0
 
 
 def test_masks_of_another_file_of_the_model_are_made_anew(work, model, tmp_path):
@@ -149,8 +154,15 @@ def test_masks_of_another_file_of_the_model_are_made_anew(work, model, tmp_path)
         work / "volume.surgisam",
         lambda state: replace(state, model=replace(state.model, sha256="0" * 64)),
     )
-    result = run("resume", "volume.surgisam")
-    assert result.exit_code == 0 and "another than before" in result.stderr
+    before = (work / "volume.surgisam" / "session.json").read_text()
+    refused = run("resume", "volume.surgisam")
+    assert refused.exit_code == 2 and "--save-as" in refused.stderr
+    anew = run("resume", "volume.surgisam", "--save-as", "new.surgisam")
+    assert anew.exit_code == 0, anew.stderr
+    assert (work / "volume.surgisam" / "session.json").read_text() == before
+    folder = SessionFolder(work / "new.surgisam")
+    assert not folder.read().annotation.stale_spans(ObjectId(1))
+    folder.close()
     shutil.copy(model, tmp_path / "kept.safetensors")
     edited(
         work / "volume.surgisam",

@@ -1,6 +1,7 @@
 """Sessions in a real window: saved by hand and by themselves, dropped, resumed after a crash."""
 
 import gc
+import json
 import time
 
 import numpy as np
@@ -234,7 +235,9 @@ def test_after_a_crash_the_last_session_is_offered(
     assert_same_annotation(widget.bench.session.annotation, annotation)
     assert not widget.session_row.resume.isEnabled()
     assert widget.session_row.label.text() == "not saved yet"
-    assert widget.sessions._keepers[widget.bench]._folder.path == path
+    widget.bench.rename(1, "again")
+    qtbot.waitUntil(lambda: '"again"' in (path / "session.json").read_text(), timeout=8_000)
+    assert sessions() == [path]
     thread = widget.thread
     viewer.close()
     qtbot.waitUntil(lambda: not thread.busy, timeout=20_000)
@@ -287,6 +290,12 @@ def test_a_source_that_changed_is_refused_or_gets_the_prompts_alone(
     _, widget = viewer_of(name)
     annotation = widget.bench.session.annotation
     assert len(annotation.book) == 1 and len(annotation.masklets[ObjectId(1)]) == 1
+    assert widget.session_row.label.text() == "not saved yet"
+    assert "stays as it is" in widget.line.message.text
+    before = (name / "session.json").read_text()
+    widget.bench.rename(1, "anew")
+    qtbot.waitUntil(lambda: len(sessions()) == 1 and (sessions()[0] / "session.json").exists())
+    assert (name / "session.json").read_text() == before
 
 
 def test_an_image_without_a_file_is_found_in_the_viewer(desk, qtbot, name):
@@ -314,9 +323,7 @@ def test_napari_opens_sessions_with_our_reader_and_other_folders_with_its_own(de
     assert session_opening.session_reader(str(tmp_path / "a.surgisam")) is None  # never saved
 
 
-def test_of_a_damaged_session_the_prompts_are_offered(
-    on_file, qtbot, name, viewer_of, monkeypatch
-):
+def test_of_a_damaged_session_the_prompts_are_offered(on_file, qtbot, name, viewer_of, monkeypatch):
     desk = on_file
     desk.click(230, 0)
     desk.widget.sessions.save()
@@ -374,3 +381,51 @@ def test_the_widget_still_opens_folders_of_frames_with_naparis_reader(desk, tmp_
         tifffile.imwrite(folder / f"{frame}.tif", np.full((20, 30), frame, np.uint8))
     open_file(desk.viewer, folder)
     assert desk.viewer.layers[-1].data.shape == (3, 20, 30)
+
+
+def test_a_session_that_is_only_looked_at_is_not_written_to(on_file, qtbot, name, viewer_of):
+    desk = on_file
+    work(desk, qtbot)
+    desk.widget.sessions.save()
+    desk.viewer.layers.clear()
+    qtbot.waitUntil(lambda: desk.widget.bench is None, timeout=20_000)
+    index = name / "session.json"
+    index.write_text(index.read_text() + "\n")
+    before = index.read_text()
+    viewer, widget = viewer_of(name)
+    viewer.dims.set_current_step(0, 5)
+    qtbot.wait(2_500)
+    assert index.read_text() == before and sessions() == []
+    widget.bench.show_object(1, False)
+    qtbot.waitUntil(lambda: index.read_text() != before, timeout=8_000)
+
+
+def test_with_another_model_the_session_stays_as_it_is(on_file, qtbot, name, viewer_of):
+    desk = on_file
+    work(desk, qtbot)
+    desk.widget.sessions.save()
+    desk.viewer.layers.clear()
+    qtbot.waitUntil(lambda: desk.widget.bench is None, timeout=20_000)
+    index = name / "session.json"
+    data = json.loads(index.read_text())
+    data["model"] |= {"name": "sam2.1_hiera_huge", "sha256": "0" * 64}
+    index.write_text(json.dumps(data))
+    before = index.read_text()
+    _, widget = viewer_of(name)
+    assert "sam2.1_hiera_huge" in widget.line.message.text
+    assert all(row.stale for row in widget.table.rows)
+    assert widget.session_row.label.text() == "not saved yet"
+    with qtbot.waitSignal(widget.bench.live.finished, timeout=20_000):
+        widget.propagate()
+    qtbot.waitUntil(lambda: len(sessions()) == 1 and (sessions()[0] / "session.json").exists())
+    assert index.read_text() == before
+
+
+def test_the_file_inside_opens_the_session_too(on_file, qtbot, name, viewer_of):
+    desk = on_file
+    desk.click(230, 0)
+    desk.widget.sessions.save()
+    desk.viewer.layers.clear()
+    qtbot.waitUntil(lambda: desk.widget.bench is None, timeout=20_000)
+    _, widget = viewer_of(name / "session.json")
+    assert widget.session_row.label.text() == "work"

@@ -37,14 +37,22 @@ def resume(
         bool,
         typer.Option(
             "--prompts-only",
-            help="Take the prompts alone and make all masks anew, where the source is another.",
+            help="Take the prompts alone and make all masks anew, where the source is another or "
+            "masks are damaged; with --save-as.",
         ),
     ] = False,
+    save_as: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NEW.surgisam", help="Leave the session as it is and save another one."
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Compute the masks of a session that are missing or out of date, and print where it is."""
+    from contextlib import ExitStack, closing
     from dataclasses import replace
 
     from napari_surgisam.engine.course import Update
@@ -66,10 +74,17 @@ def resume(
 
     if out is not None:
         check_existing(out, label_ending(out), overwrite)
-    folder = SessionFolder(session)
-    try:
-        if not folder.writable:
-            raise DataError(f"{session} is read-only: copy it to where it can be written.")
+    if save_as is not None:
+        check_new_session(save_as, overwrite=overwrite)
+    elif prompts_only:
+        raise DataError(
+            "--prompts-only begins a session of its own, so that no mask is lost: say where "
+            "(--save-as NEW.surgisam)."
+        )
+    with ExitStack() as held:
+        folder = held.enter_context(closing(SessionFolder(session)))
+        if save_as is None and not folder.writable:
+            raise DataError(f"{session} is read-only: save another one (--save-as).")
         state = folder.read(masks=not prompts_only)
         if prompts_only and source is not None:
             frames, path = open_recorded(state.source, source), source
@@ -87,14 +102,21 @@ def resume(
         settings.check()
         plan = plan_of(state, frames)
         made_by = model_record(settings, state.model.max_conditioning)
-        if state.model.sha256 not in ("", made_by.sha256):
-            say(f"The file of {made_by.name} is another than before: all masks are made anew.")
+        if state.model.sha256 not in ("", made_by.sha256) and not prompts_only and save_as is None:
+            raise DataError(
+                f"The file of the model {made_by.name} is another than the one that made the masks "
+                f"of {session}: get that one, or make all masks anew in another session "
+                "(--save-as NEW.surgisam)."
+            )
         tracker = replace(settings.tracker(), max_conditioning=state.model.max_conditioning)
         work = restored_session(state, frames, tracker, made_by.sha256)
         state = replace(state, model=made_by)
         count = work.count_outdated(plan)
         failed: list[Exception] = []
-        saver = Autosaver(folder, lambda: with_annotation(state, work), on_failed=failed.append)
+        target = folder
+        if save_as is not None:
+            target = held.enter_context(closing(SessionFolder(save_as, new=True)))
+        saver = Autosaver(target, lambda: with_annotation(state, work), on_failed=failed.append)
         try:
             steps = work.propagate(plan, update=Update())
             for _ in follow(steps, "Propagating", quiet=quiet):
@@ -106,9 +128,7 @@ def resume(
             saver.close()
         if out is not None:
             _write_labels(out, work, overwrite=overwrite)
-    finally:
-        folder.close()
-    typer.echo(session if out is None else out)
+    typer.echo(out or save_as or session)
     if not quiet:
         done = f"{count} masks were missing or out of date" if count else "nothing was missing"
         say(f"{session}: {done}.")

@@ -72,7 +72,7 @@ class LiveSession(QObject):
         self.writer = LabelsWriter(viewer, labels, image, grid)
         self.session: Session | None = None
         self.restored: OpenedSession | None = None
-        self.device, self.engine = "", EngineSettings()
+        self.device, self.engine, self.sha256 = "", EngineSettings(), ""
         self._thread, self._cache = thread, cache
         self._given: dict[Key, Prompt] = {}
         self._wanted: dict[Key, Prompt] = {}
@@ -233,13 +233,13 @@ class LiveSession(QObject):
     def _on_opened(self, event: SessionOpened) -> None:
         known, first = event.session.annotation, self.session is None
         self.session, self.device, self.engine = event.session, event.device, event.engine
-        book = event.session.book
-        self._given = {key: p for key, p in book.entries.items() if isinstance(p, Prompt)}
+        self.sha256 = event.sha256 or self.sha256
+        self._given = {key: p for key, p in known.book.entries.items() if isinstance(p, Prompt)}
         self.opened.emit()
         if self._wanted != self._given:
             self.set_prompts(self._wanted)
-        shown = {f for _, f in book.entries if f == self.frame}
-        if shown := shown | {f for k, f in book.entries if first and known.draft(k, f)}:
+        waiting = {f for k, f in known.book.entries if first and known.draft(k, f)}
+        if shown := waiting | {f for _, f in known.book.entries if f == self.frame}:
             self._answer(shown)
         self._embed_shown()
         self.edited.emit()

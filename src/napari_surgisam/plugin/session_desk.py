@@ -77,14 +77,18 @@ class SessionDesk(QObject):
     def attach(self, bench: Workbench) -> None:
         """Keep the work on an image."""
         opened = bench.live.restored
-        self._keepers[bench] = keeper = SessionKeeper(bench, self._notes, opened)
+        plan = None if opened is None else restored_plan(opened)
+        if plan is not None:
+            self._widget.plan.set_value(plan)
+        keeper = SessionKeeper(bench, self._notes, self._widget.plan.value(), opened)
+        self._keepers[bench] = keeper
         bench.closing.connect(keeper.close)
         bench.closing.connect(lambda: self._keepers.pop(bench, None))
+        bench.live.opened.connect(self.show)
         keeper.saved.connect(self.show)
         keeper.failed.connect(self._on_failed)
         if opened is not None:
             self._show_opened(bench, opened)
-        self._keep_plan()
         self.show()
 
     def show(self) -> None:
@@ -176,24 +180,27 @@ class SessionDesk(QObject):
         if path in self._interrupted:
             self._interrupted.remove(path)
             self._row.offer_resuming(bool(self._interrupted))
-        plan = restored_plan(opened)
-        if plan is not None:
-            self._widget.plan.set_value(plan)
-        notes = []
-        if self._widget.models.value() != model:
-            notes.append(
-                f"It was made with the model {model}, which is not here: its masks are shown, but "
-                "this model makes them anew."
-            )
-        if not opened.folder.writable:
-            notes.append("It is read-only: save it under another name to keep what you do.")
-        if notes:
 
-            def say() -> None:
-                bench.live.opened.disconnect(say)
-                self._widget.line.show_message(Message(" ".join(notes), "note"))
+        def say() -> None:
+            bench.live.opened.disconnect(say)
+            made_by = opened.state.model.sha256
+            if made_by and bench.live.sha256 != made_by:
+                self._note(
+                    f"{path.name} was made with another file of the model {model}, or that is not "
+                    "here. Its masks are shown and out of date; the session stays as it is."
+                )
+            elif not opened.whole:
+                self._note(
+                    f"The prompts of {path.name} are a new session; it stays as it is. Press "
+                    "Propagate."
+                )
+            elif not opened.folder.writable:
+                self._note(f"{path.name} is read-only: save what you do under another name.")
 
-            bench.live.opened.connect(say)
+        bench.live.opened.connect(say)
+
+    def _note(self, text: str) -> None:
+        self._widget.line.show_message(Message(text, "note"))
 
     def _keep_plan(self) -> None:
         keeper = self._keeper()

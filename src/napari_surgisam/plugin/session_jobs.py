@@ -42,11 +42,14 @@ class SessionOpened(Event):
         Where it computes: torch's type of device, for example "cpu".
     engine : EngineSettings
         What its network was loaded by.
+    sha256 : str
+        Of the weights, where a saved session was restored with them; else empty.
     """
 
     session: Session
     device: str
     engine: EngineSettings
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,16 +120,20 @@ def open_session(
         max_conditioning=settings.max_conditioning,
         focus=choose_focus(settings.focus, model),
     )
+    sha256 = ""
     if before is None and restored is not None:
+        sha256 = engine.model_sha256()
         frames = restored.frames if isinstance(restored.frames, ArrayFrames) else open_frames()
-        session = restored_session(restored.computed, frames, tracker, engine.model_sha256())
+        session = restored_session(restored.computed, frames, tracker, sha256)
     else:
         frames = open_frames()
         annotation = None if before is None else before.annotation.for_another_network()
         session = Session(frames, tracker, annotation)
     session.embed(min(first_frame, len(frames) - 1))
     device = choose_device(settings.device).type
-    yield SessionOpened(done=1, total=1, session=session, device=device, engine=engine)
+    yield SessionOpened(
+        done=1, total=1, session=session, device=device, engine=engine, sha256=sha256
+    )
 
 
 def embed_frame(session: Session, frame: int) -> Generator[Event, None, None]:

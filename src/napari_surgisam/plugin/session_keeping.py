@@ -56,31 +56,33 @@ class SessionKeeper(QObject):
     failed = Signal(object)  # SurgisamError
 
     def __init__(
-        self, bench: Workbench, notes: OpenSessions, opened: OpenedSession | None = None
+        self,
+        bench: Workbench,
+        notes: OpenSessions,
+        plan: Plan,
+        opened: OpenedSession | None = None,
     ) -> None:
         super().__init__(bench)
-        self._bench, self._notes = bench, notes
-        self._known = None if opened is None else opened.state
-        self._view = _view_of(bench)
-        self._plan = Plan()
+        self._bench, self._notes, self._opened = bench, notes, opened
+        self._view, self._plan = _view_of(bench), plan
         self._folder: SessionFolder | None = None
         self._saver: Autosaver | None = None
-        self._left: list[SessionFolder] = []  # masks may still be read from them
+        self._left = [] if opened is None else [opened.folder]  # masks are read from them
         self._sources: dict[int, tuple[FrameSource, SourceRecord]] = {}
         self._painted: dict[int, tuple[int, bytes]] = {}
         self._mutex = RLock()
-        if opened is not None and opened.folder.writable:
-            self._begin(opened.folder)
-        elif opened is not None:
-            self._left.append(opened.folder)
+        self._worked = False
+        self._start = self._told()
         live = bench.live
+        live.progressed.connect(self._on_progress)
         for signal in (live.edited, live.painted, bench.rows_changed, bench.painted.stroked):
             signal.connect(self.changed)
 
     @property
     def path(self) -> Path | None:
         """Where the session is saved under a name; None where it has none."""
-        folder = self._folder
+        opened = self._opened if self._opened is not None and self._may_go_on() else None
+        folder = self._folder or (None if opened is None else opened.folder)
         return None if folder is None or self._is_unnamed(folder) else folder.path
 
     @property
@@ -89,9 +91,9 @@ class SessionKeeper(QObject):
         return "" if self.path is None else self.path.stem
 
     def changed(self, *_: object) -> None:
-        """Save soon, where there is anything."""
-        if self._saver is None and not self._begin_unnamed():
-            return
+        """Save soon, where there is anything; what was only opened stays as it is."""
+        if self._saver is None:
+            self._begin_saving()
         if self._saver is not None:
             self._saver.changed()
 
@@ -109,6 +111,8 @@ class SessionKeeper(QObject):
         DataError
             If it cannot be written.
         """
+        if self._folder is None and self.path is not None and self._opened is not None:
+            self._begin(self._opened.folder)
         if self._folder is not None:
             wait_for(partial(self._save_to, self._folder))
             self.saved.emit()
@@ -160,8 +164,8 @@ class SessionKeeper(QObject):
             if session is None:
                 return None
             touched = dict(live.writer.ledger.painted)
-            known = self._known
             model = _record_of(engine, session.tracker.max_conditioning)
+            known = None if self._opened is None else self._opened.state
             state = SessionState(
                 self._source(session.frames),
                 model,
@@ -179,24 +183,53 @@ class SessionKeeper(QObject):
         if state is not None:
             folder.save(state)
 
-    def _begin_unnamed(self) -> bool:
-        """Begin to save where nobody asked for it, once there is something to lose."""
-        session = self._bench.live.session
-        if self._folder is not None or session is None:
-            return False
-        if not session.object_ids and not self._bench.live.writer.ledger.painted:
-            return False
+    def _begin_saving(self) -> None:
+        """Begin to save, once there is something to lose."""
+        session, opened = self._bench.live.session, self._opened
+        if session is None or self._folder is not None:
+            return
+        if opened is not None:
+            if not self._worked and self._told() == self._start:
+                return
+            if self._may_go_on():
+                self._begin(opened.folder)
+                return
+        elif not session.object_ids and not self._bench.live.writer.ledger.painted:
+            return
         path = self._notes.new_path(self._bench.image.name)
         try:
             self._notes.note(path)
             self._begin(SessionFolder(path, new=True))
         except (OSError, SurgisamError) as error:
             LOG.warning("The work is not saved by itself: %s", error)
+
+    def _may_go_on(self) -> bool:
+        """Whether the opened session is saved to, and not kept as it is for who can use it."""
+        opened, live = self._opened, self._bench.live
+        if opened is None or not opened.whole or not opened.folder.writable:
             return False
-        return True
+        return not live.sha256 or live.sha256 == (opened.state.model.sha256 or live.sha256)
+
+    def _told(self) -> tuple[Any, ...]:
+        """Return what a person has said, to compare."""
+        live, opened = self._bench.live, self._opened
+        session = live.session
+        book = None if opened is None else opened.state.annotation.book
+        known = () if opened is None else opened.state.objects
+        return (
+            book if session is None else session.book,
+            object_records(self._bench.objects, dict(known)),
+            dict(live.writer.ledger.painted),
+            self._plan,
+        )
+
+    def _on_progress(self, _: object) -> None:
+        self._worked = True
 
     def _begin(self, folder: SessionFolder) -> None:
         self._folder = folder
+        if folder in self._left:
+            self._left.remove(folder)
         try:
             self._notes.note(folder.path)
         except OSError as error:

@@ -45,11 +45,14 @@ class OpenedSession:
     folder : SessionFolder
     state : SessionState
     frames : FrameSource
+    whole : bool
+        Whether it is all that was saved; of others, the folder is never written to.
     """
 
     folder: SessionFolder
     state: SessionState
     frames: FrameSource
+    whole: bool = True
 
     @property
     def computed(self) -> SessionState:
@@ -125,7 +128,7 @@ def open_session(
         else:
             frames, place = find_source(record, folder.path, source)
             record = replace(record, path=str(place.absolute()))
-        return OpenedSession(folder, replace(state, source=record), frames)
+        return OpenedSession(folder, replace(state, source=record), frames, not prompts_only)
     except BaseException:
         folder.close()
         raise
