@@ -9,13 +9,18 @@ import pytest
 import tifffile
 from sessions_alike import assert_same_annotation
 
-from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.prompts import ObjectId, Point, Prompt, PromptBook
 from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.open_sessions import OpenSessions, sessions_folder
 from napari_surgisam.formats.session_folder import SessionFolder
+from napari_surgisam.formats.session_sources import describe_source
+from napari_surgisam.formats.session_state import SessionState
+from napari_surgisam.formats.sources import open_source
 from napari_surgisam.plugin import session_desk, session_dialogs, session_opening
 from napari_surgisam.plugin.lazy_labels import LazyLabels
+from napari_surgisam.resources import sample_data
 
 pytestmark = pytest.mark.qt
 
@@ -429,3 +434,22 @@ def test_the_file_inside_opens_the_session_too(on_file, qtbot, name, viewer_of):
     qtbot.waitUntil(lambda: desk.widget.bench is None, timeout=20_000)
     _, widget = viewer_of(name / "session.json")
     assert widget.session_row.label.text() == "work"
+
+
+def test_a_movie_is_shown_and_computed_as_the_shell_read_it(fake_network, tmp_path, viewer_of):
+    clip = sample_data() / "clip.mp4"
+    frames = open_source(clip, window=(20, 200), channel=1)
+    record = describe_source(frames, clip, window=(20, 200), channel=1)
+    prompt = Prompt(ObjectId(3), 2, (Point(130.1, 462.3),))
+    book = PromptBook({(ObjectId(3), 2): prompt})
+    folder = SessionFolder(tmp_path / "clip.surgisam", new=True)
+    folder.save(SessionState(record, annotation=Annotation(book)))
+    folder.close()
+    _, widget = viewer_of(folder.path)
+    bench = widget.bench
+    np.testing.assert_array_equal(np.asarray(bench.image.data[2]), frames.read(2))
+    assert bench.session.frames.fingerprint == record.fingerprint
+    assert bench.session.book.get(ObjectId(3), 2) == prompt  # whatever the layer rounds
+    assert 2 in bench.session.masklets[3], "a click whose mask was not saved is not answered"
+    state = widget.sessions._keepers[bench].snapshot()
+    assert state.source == record

@@ -195,7 +195,11 @@ def _movie_layers(path: Any) -> list[LayerData]:
     return [read_movie(Path(path))]
 
 
-def read_movie(file: Path, opened: FrameSource | None = None) -> LayerData:
+def read_movie(
+    file: Path,
+    opened: FrameSource | None = None,
+    open_again: Callable[[], FrameSource] | None = None,
+) -> LayerData:
     """Open a movie as a layer that is read frame by frame.
 
     Parameters
@@ -203,13 +207,17 @@ def read_movie(file: Path, opened: FrameSource | None = None) -> LayerData:
     file : Path
     opened : FrameSource, optional
         A reader of it, which the viewer takes.
+    open_again : callable, optional
+        Returns further readers; they show the movie as it is by default.
     """
     readers = [] if opened is None else [opened]
 
     def open_frames() -> FrameSource:
         from napari_surgisam.formats.sources import open_source
 
-        return readers.pop() if readers else open_source(file)
+        if readers:
+            return readers.pop()
+        return open_source(file) if open_again is None else open_again()
 
     def open_stack() -> FrameStack:
         stack = FrameStack(open_frames)

@@ -252,7 +252,11 @@ class SessionKeeper(QObject):
                 for axis, index in grid.fixed.items()
                 if axis != grid.channel_axis
             }
-            record = describe_source(frames, path or None, channel=channel, at=at)
+            known = None if self._opened is None else self._opened.state.source
+            if known is not None and known.fingerprint == frames.fingerprint:
+                record = replace(known, path=path)
+            else:
+                record = describe_source(frames, path or None, channel=channel, at=at)
             self._sources = {id(frames): (frames, record)}
         return record
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,17 @@ import numpy as np
 from napari_surgisam.data.frames import ArrayFrames, FrameSource
 from napari_surgisam.errors import (
     DamagedError,
-    DataError,
     SourceChangedError,
     SourceMovedError,
     SurgisamError,
 )
 from napari_surgisam.formats.session_folder import INDEX, SessionFolder, is_session
-from napari_surgisam.formats.session_sources import describe_source, find_source, open_recorded
+from napari_surgisam.formats.session_sources import (
+    describe_source,
+    find_source,
+    is_source,
+    open_recorded,
+)
 from napari_surgisam.formats.session_state import SessionState, SourceRecord
 from napari_surgisam.plugin.files import PATH, SOURCE, FrameStack, read_movie, read_nifti
 from napari_surgisam.plugin.waiting import wait_for
@@ -80,9 +85,10 @@ def read_session(path: Any) -> list[LayerData]:
 
     viewer = current_viewer()
     folder = Path(path)
-    opened = _open_asking(folder.parent if folder.name == INDEX else folder, viewer)
+    opened, image = _open_asking(folder.parent if folder.name == INDEX else folder, viewer)
     try:
-        image = None if viewer is None else _find_layer(viewer, opened.state.source)
+        if image is None and viewer is not None:
+            image = _find_layer(viewer, opened.state.source)
         if image is not None:
             image.metadata[SESSION] = opened
             layers = [NO_LAYERS]
@@ -134,8 +140,15 @@ def open_session(
         raise
 
 
-def _open_asking(path: Path, viewer: ViewerModel | None) -> OpenedSession:
-    """Open a session; ask where its source is, as long as the person answers."""
+def _open_asking(path: Path, viewer: ViewerModel | None) -> tuple[OpenedSession, Image | None]:
+    """Open a session; ask where its source is, as long as the person answers.
+
+    Returns
+    -------
+    opened : OpenedSession
+    image : Image or None
+        The layer that has its frames, where they were looked for in layers.
+    """
     from napari_surgisam.plugin.session_dialogs import (
         PROMPTS_ALONE,
         ask_about_changed,
@@ -146,20 +159,22 @@ def _open_asking(path: Path, viewer: ViewerModel | None) -> OpenedSession:
     source: Path | None = None
     prompts_only = False
     while True:
+        work = partial(open_session, path, source, prompts_only=prompts_only)
         try:
-            return wait_for(lambda: open_session(path, source, prompts_only=prompts_only))  # noqa: B023
-        except SourceMovedError as error:
-            if not error.name and viewer is not None:
-                with suppress(DataError):
-                    return _open_on_layer(path, viewer)
-            source = ask_for_source(str(error), error.name)
-            if source is None:
-                raise
+            return wait_for(work), None
         except DamagedError as error:
             if prompts_only or not ask_about_damage(str(error)):
                 raise
             prompts_only = True
+        except SourceMovedError as error:
+            if found := _open_on_layer(path, viewer):
+                return found
+            source = ask_for_source(str(error), error.name)
+            if source is None:
+                raise
         except SourceChangedError as error:
+            if found := _open_on_layer(path, viewer):
+                return found
             answer = ask_about_changed(str(error), Path(error.path).name)
             if answer is None:
                 raise
@@ -167,43 +182,37 @@ def _open_asking(path: Path, viewer: ViewerModel | None) -> OpenedSession:
             source = Path(error.path) if prompts_only else answer
 
 
-def _open_on_layer(path: Path, viewer: ViewerModel) -> OpenedSession:
-    """Open a session of an image that was in memory only, and is in the viewer again."""
-    from napari_surgisam.formats.session_sources import is_source
+def _open_on_layer(path: Path, viewer: ViewerModel | None) -> tuple[OpenedSession, Image] | None:
+    """Open a session of frames that only the viewer has: in memory, or by another reader."""
+    from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid
 
+    images = [] if viewer is None else _images(viewer)
+    if viewer is None or not images:
+        return None
     folder = SessionFolder(path)
     try:
         state = folder.read()
-        for image in _images(viewer):
+        axis, level = state.view.get("axis"), state.view.get("level", 0)
+        for image in images:
             with suppress(SurgisamError):
-                frames = _frames_of(viewer, image, state)
+                grid = layer_grid(viewer, image, axis=axis, level=level)
+                frames = layer_frames(image, grid)
                 if is_source(frames, state.source):
-                    return OpenedSession(folder, state, frames)
-        raise DataError(f"No image in the viewer is the one that {path.name} was made on.")
+                    return OpenedSession(folder, state, frames), image
     except BaseException:
         folder.close()
         raise
-
-
-def _frames_of(viewer: ViewerModel, image: Image, state: SessionState) -> FrameSource:
-    from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid
-
-    axis, level = state.view.get("axis"), state.view.get("level", 0)
-    return layer_frames(image, layer_grid(viewer, image, axis=axis, level=level))
+    folder.close()
+    return None
 
 
 def _find_layer(viewer: ViewerModel, record: SourceRecord) -> Image | None:
     """Return the layer that shows a session's source already, or None."""
+    if record.channel is not None or record.at:
+        return None  # its sliders may point elsewhere
     for image in _images(viewer):
-        if record.path and layer_path(image) == record.path:
+        if layer_path(image) == record.path:
             return image
-        if not record.path:
-            with suppress(SurgisamError):
-                from napari_surgisam.formats.session_sources import is_source
-                from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid
-
-                if is_source(layer_frames(image, layer_grid(viewer, image)), record):
-                    return image
     return None
 
 
@@ -225,7 +234,8 @@ def _image_layer(opened: OpenedSession) -> LayerData:
     if isinstance(opened.frames, ArrayFrames):
         data, kwargs = wait_for(lambda: _read_array(path, opened))
     else:
-        data, kwargs, _ = read_movie(path, opened.frames)
+        again = partial(open_recorded, opened.state.source, path)
+        data, kwargs, _ = read_movie(path, opened.frames, again)
     view = opened.state.view
     shown = dict(kwargs)
     if opened.state.source.window != "auto":
