@@ -56,7 +56,7 @@ def run(*arguments: object) -> Result:
 def test_one_run_writes_every_kind_of_output(tmp_path, scan, clicks, classes) -> None:
     names = ("areas.csv", "masks.nii.gz", "coco.json", "seg.dcm", "overlay.mp4")
     outs = [word for name in names for word in ("--out", tmp_path / name)]
-    result = run("propagate", scan, "--prompts", clicks, *outs, "--classes", classes, "-q")
+    result = run("propagate", scan, "--prompts", clicks, *outs, "--names", classes, "-q")
     assert result.exit_code == 0, result.stderr
     assert set(result.stdout.split()) == {str(tmp_path / name) for name in names}
     labels = np.asarray(nib.load(tmp_path / "masks.nii.gz").dataobj).T

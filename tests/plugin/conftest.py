@@ -13,9 +13,10 @@ from napari_surgisam.engine import models
 
 @pytest.fixture(autouse=True)
 def no_files(monkeypatch, tmp_path_factory):
-    """Keep embeddings and preferences out of the user's folders."""
+    """Keep embeddings, sessions and preferences out of the user's folders."""
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("SURGISAM_CACHE_DIR", str(folder / "embeddings"))
+    monkeypatch.setenv("SURGISAM_SESSIONS", str(folder / "sessions"))
     monkeypatch.setattr("napari.settings._CFG_PATH", str(folder / "settings.yaml"))
     monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {})
 

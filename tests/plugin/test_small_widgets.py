@@ -1,5 +1,7 @@
 """The small widgets, each on its own."""
 
+from dataclasses import replace
+
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
@@ -192,3 +194,21 @@ def test_objects_go_round_and_keep_their_colours():
     objects.remove(8)
     assert objects.selected == 1
     assert len({colour_of(i) for i in range(1, 9)}) == 8
+
+
+def test_advanced_settings_are_shown_as_they_were_saved(make, qtbot):
+    widget = make(AdvancedPanel)
+    widget.offer([("z (20)", 1)], 2)
+    saved = replace(
+        widget.value(), axis=1, level=1, window=(-160.0, 240.0), image_size=448, focus="off",
+        policy="diverse", max_conditioning=3,
+    )  # fmt: skip
+    with qtbot.waitSignal(widget.value_changed) as told:
+        widget.set_value(saved)
+    assert widget.value() == saved and told.args == [saved]
+    with qtbot.assertNotEmitted(widget.value_changed):
+        widget.set_value(saved)
+    widget.offer([], 1)
+    widget.set_value(replace(saved, axis=7, level=5, policy="sam2:slots=3"))
+    assert (widget.value().axis, widget.value().level) == (None, 0)
+    assert widget.value().policy == "sam2:slots=3"

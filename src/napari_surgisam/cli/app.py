@@ -16,6 +16,7 @@ from napari_surgisam.cli import (
     models,
     pretrain,
     propagate,
+    resume,
 )
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(propagate.propagate)
+app.command()(resume.resume)
 app.command()(batch.batch)
 app.command()(export.export)
 app.command()(evaluate.evaluate)

@@ -20,9 +20,10 @@ At = Annotated[
         help="Fix an axis of a source with more than three. May be given several times.",
     ),
 ]
-Classes = Annotated[
+Names = Annotated[
     Path | None,
     typer.Option(
+        "--names",
         metavar="FILE",
         help="What objects are called, for exports that say it: CSV with the columns label and "
         "class, or nnU-Net's dataset.json.",

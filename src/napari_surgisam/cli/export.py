@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_surgisam.cli.engine_options import At, Channel, Classes, Quiet, Window
+from napari_surgisam.cli.engine_options import At, Channel, Names, Quiet, Window
 from napari_surgisam.cli.options import check_no_input, parse_at, parse_window
 from napari_surgisam.cli.reporting import follow, reported, say
 from napari_surgisam.errors import DataError
@@ -34,7 +34,7 @@ def export(
             "layout). May be given several times.",
         ),
     ],
-    classes: Classes = None,
+    names: Names = None,
     axis: Annotated[int, typer.Option(metavar="N", help="As for `surgisam propagate`.")] = 0,
     window: Window = "auto",
     channel: Channel = None,
@@ -51,15 +51,15 @@ def export(
     from napari_surgisam.formats.label_frames import open_labels
     from napari_surgisam.formats.sources import open_source
 
-    names = object_names(classes)
+    called = object_names(names)
     frames = open_source(image, axis=axis, window=shown, channel=channel, at=fixed)
     give_notice(frames, quiet=quiet)
-    labelled = open_labels(labels, frames, names)
+    labelled = open_labels(labels, frames, called)
     check_outputs(out, frames, labelled.max_id, overwrite=overwrite)
     write_exports(out, labelled, overwrite=overwrite, quiet=quiet)
 
 
-def object_names(classes: Path | None) -> dict[int, str]:
+def object_names(table: Path | None) -> dict[int, str]:
     """Return what objects are called, by a table of classes.
 
     Raises
@@ -67,11 +67,11 @@ def object_names(classes: Path | None) -> dict[int, str]:
     DataError
         If the table cannot be read.
     """
-    if classes is None:
+    if table is None:
         return {}
     from napari_surgisam.formats.class_tables import read_class_table
 
-    return {label: name for (_, label), name in read_class_table(classes).entries.items()}
+    return {label: name for (_, label), name in read_class_table(table).entries.items()}
 
 
 def check_paths(outputs: "Sequence[Path]", inputs: "Sequence[Path]") -> None:

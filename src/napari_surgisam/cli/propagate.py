@@ -9,10 +9,10 @@ import typer
 from napari_surgisam.cli.engine_options import (
     At,
     Channel,
-    Classes,
     Device,
     Focus,
     ImageSize,
+    Names,
     Policy,
     Precision,
     Quiet,
@@ -26,6 +26,7 @@ from napari_surgisam.cli.options import (
     parse_window,
 )
 from napari_surgisam.cli.reporting import reported, say
+from napari_surgisam.cli.resume import check_new_session, save_session
 from napari_surgisam.errors import DataError
 
 
@@ -113,7 +114,15 @@ def propagate(
             "as CSV; presence is a logit."
         ),
     ] = None,
-    classes: Classes = None,
+    names: Names = None,
+    session_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--session",
+            metavar="FILE.surgisam",
+            help="Also save prompts and masks as a session, to be opened and corrected in napari.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Carry prompts through a whole video or 3D scan, and print where the labels are."""
@@ -122,6 +131,8 @@ def propagate(
     if scores is not None:
         check_no_input(scores, [*inputs, *out])
         check_new_file(scores, overwrite=overwrite or resume)
+    if session_file is not None:
+        check_new_session(session_file, overwrite=overwrite or resume)
 
     from napari_surgisam.cli.export import (
         check_outputs,
@@ -141,13 +152,14 @@ def propagate(
     from napari_surgisam.formats.label_files import first_of_arrays
     from napari_surgisam.formats.label_runs import begin_run
     from napari_surgisam.formats.labelled import Labelled
+    from napari_surgisam.formats.session_sources import describe_source
     from napari_surgisam.formats.sources import open_source
     from napari_surgisam.formats.tables import read_prompts
 
     check_paths(out, inputs)
     main = first_of_arrays(out)
     others = [path for path in out if path is not main]
-    names = object_names(classes)
+    called = object_names(names)
     reach = Span() if span is None else Span.parse(span)
     frames = open_source(source, axis=axis, window=shown, channel=channel, at=fixed)
     give_notice(frames, quiet=quiet)
@@ -159,6 +171,7 @@ def propagate(
     from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.models import check_settings, load_network
     from napari_surgisam.engine.policies import choose_policy
+    from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.engine.tracker import Tracker
 
     check_settings(model, device, precision, image_size)
@@ -179,7 +192,7 @@ def propagate(
     replaced = overwrite or resume  # others are there when the first is not yet complete
     check_outputs(others, frames, highest, overwrite=replaced)
     run = begin_run(
-        main, frames, highest, settings, overwrite=overwrite, resume=resume, names=names
+        main, frames, highest, settings, overwrite=overwrite, resume=resume, names=called
     )
     if run is None:
         say(f"{main} is complete: there is nothing to resume.")
@@ -191,9 +204,13 @@ def propagate(
         session = write_masks(frames, book, way, tracker, writer, quiet=quiet)
         if scores is not None:
             write_scores(scores, session)
-        labelled = Labelled(frames, writer.read, highest, names)
+        labelled = Labelled(frames, writer.read, highest, called)
         write_exports(others, labelled, overwrite=replaced, quiet=quiet)
     cache.close()
+    if session_file is not None:
+        engine = EngineSettings(model, device, precision, image_size, policy, focus)
+        record = describe_source(frames, source, window=shown, channel=channel, at=fixed)
+        save_session(session_file, session, record, engine, way)
     typer.echo(main)
     damage = getattr(frames, "damage", "")
     if damage:

@@ -92,7 +92,9 @@ class Annotation:
         """Return how a prompt is to be answered, or None where its mask is known."""
         if self.book.get(object_id, frame) is None:
             return None
-        unknown = None if self.mask(object_id, frame) is not None else Draft()
+        masklet = self.masklets.get(object_id)
+        known = masklet is not None and frame in masklet  # without reading it from disk
+        unknown = None if known else Draft()
         return self.drafts.get((object_id, frame), unknown)
 
     def awaits_tracking(self, object_id: ObjectId, frame: int) -> bool:

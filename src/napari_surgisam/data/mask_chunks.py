@@ -13,6 +13,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from threading import RLock
+from typing import Protocol
 
 from napari_surgisam.data.mask_records import pack_masks, unpack_masks
 from napari_surgisam.data.stored_masks import StoredMask
@@ -23,6 +24,14 @@ BUDGET = 16 * 10**6
 _OVERHEAD = 1024  # bytes that a mask takes in memory besides its logits
 
 _log = logging.getLogger(__name__)
+
+
+class MaskFile(Protocol):
+    """Where the masks of a chunk are, besides memory."""
+
+    def packed(self) -> bytes:
+        """Return what `pack_masks` made of them."""
+        ...
 
 
 class MaskChunk(Mapping[int, StoredMask]):
@@ -40,8 +49,27 @@ class MaskChunk(Mapping[int, StoredMask]):
         self._start = min(masks, default=0)
         self._present = sum(1 << (frame - self._start) for frame in masks)
         self.nbytes = sum(mask.nbytes for mask in masks.values())
-        self._file: _File | None = None
+        self._file: MaskFile | None = None
         self._shelf: MaskShelf | None = None
+
+    @classmethod
+    def stored(cls, frames: Iterable[int], nbytes: int, file: MaskFile) -> MaskChunk:
+        """Return a chunk whose masks stay in a file until they are looked at.
+
+        Parameters
+        ----------
+        frames : iterable of int
+            Those that have a mask, at most 64 apart.
+        nbytes : int
+            As `nbytes` was.
+        file : MaskFile
+        """
+        chunk = cls({})
+        known = sorted(frames)
+        chunk._start = known[0] if known else 0
+        chunk._present = sum(1 << (frame - chunk._start) for frame in known)
+        chunk.nbytes, chunk._file, chunk._masks = nbytes, file, None
+        return chunk
 
     __hash__ = object.__hash__
 
@@ -99,11 +127,17 @@ class MaskChunk(Mapping[int, StoredMask]):
         """Return the masks by frame, reading the file where it is needed."""
         masks = self._masks
         if masks is None and self._file is not None:
-            masks = self._file.read()
+            unpacked, _ = unpack_masks(self._file.packed())
+            masks = {int(frame): mask for frame, mask in unpacked.items()}
             self._masks = masks
             if self._shelf is not None:
                 self._shelf.keep([self])
         return masks or {}
+
+    def packed(self) -> bytes:
+        """Return the masks as `pack_masks` does; those on disk stay there."""
+        masks, file = self._masks, self._file
+        return file.packed() if masks is None and file is not None else pack_masks(masks or {}, {})
 
     def put_on(self, shelf: MaskShelf) -> None:
         """Tell `shelf` whenever the masks come into memory."""
@@ -148,9 +182,8 @@ class _File:
         self._path.write_bytes(pack_masks(masks, {}))
         weakref.finalize(self, self._path.unlink, missing_ok=True).atexit = False
 
-    def read(self) -> Mapping[int, StoredMask]:
-        masks, _ = unpack_masks(self._path.read_bytes())
-        return {int(frame): mask for frame, mask in masks.items()}
+    def packed(self) -> bytes:
+        return self._path.read_bytes()
 
 
 class MaskShelf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +144,32 @@ class AdvancedPanel(QWidget):
             focus=self._focus.currentData(),
             policy=self._policy.currentData(),
         )
+
+    def set_value(self, settings: Settings) -> None:
+        """Show settings; what is not among the choices of an image stays as it is."""
+        with ExitStack() as quiet:
+            chosen: tuple[tuple[QComboBox, Any], ...] = (
+                (self._axis, settings.axis),
+                (self._level, settings.level),
+                (self._size, settings.image_size),
+                (self._focus, settings.focus),
+                (self._policy, settings.policy),
+                (self._device, settings.device),
+                (self._precision, settings.precision),
+            )
+            for combo, value in chosen:
+                quiet.enter_context(QSignalBlocker(combo))
+                if combo is self._size and value is not None and combo.findData(value) < 0:
+                    combo.addItem(f"{value} px", value)
+                if combo is self._policy and combo.findData(value) < 0:
+                    combo.addItem(value, value)
+                if (index := combo.findData(value)) >= 0:
+                    combo.setCurrentIndex(index)
+            quiet.enter_context(QSignalBlocker(self._window))
+            self._window.set_value(settings.window)
+            quiet.enter_context(QSignalBlocker(self._prompted))
+            self._prompted.setValue(settings.max_conditioning)
+        self._emit()
 
     def set_image_size(self, size: int | None) -> None:
         """Choose the side of the square that frames are resized to."""

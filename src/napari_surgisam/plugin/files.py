@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 AFFINE = "affine"
 """Key of a layer's metadata: NIfTI's matrix, for the stored (x, y, z) order."""
 
+PATH = "surgisam_path"
+"""Key of a layer's metadata: the file that it was opened from, where napari does not know it."""
+
 SOURCE = "surgisam_source"
 """Key of a layer's metadata under which a `FrameStack` says how to open its file anew."""
 
@@ -78,22 +81,22 @@ class FrameStack:
 
 def movie_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
     """Return a function that opens a movie lazily, or None for several paths."""
-    return read_movie if isinstance(path, str | Path) else None
+    return movie_layers if isinstance(path, str | Path) else None
 
 
 def nifti_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
     """Return a function that opens a NIfTI volume, or None for several paths."""
-    return _read_nifti if isinstance(path, str | Path) else None
+    return read_nifti if isinstance(path, str | Path) else None
 
 
 def open_clip() -> list[LayerData]:
     """Open the sample clip."""
-    return read_movie(sample_data() / "clip.mp4")
+    return movie_layers(sample_data() / "clip.mp4")
 
 
 def open_volume() -> list[LayerData]:
     """Open the sample volume."""
-    return _read_nifti(sample_data() / "volume.nii.gz")
+    return read_nifti(sample_data() / "volume.nii.gz")
 
 
 def open_ultrasound() -> list[LayerData]:
@@ -122,7 +125,7 @@ def open_brain() -> list[LayerData]:
                 "This installation of nibabel comes without its example volume: install "
                 "nibabel again, or open a file of your own."
             )
-        return _read_nifti(path)
+        return read_nifti(path)
 
 
 def open_coins() -> list[LayerData]:
@@ -205,14 +208,34 @@ def frames_of_labels(data: Any, attributes: Mapping[str, Any]) -> ArrayFrames:
     )
 
 
-def read_movie(path: Any) -> list[LayerData]:
+def movie_layers(path: Any) -> list[LayerData]:
     """Open a movie, or a folder of frames, lazily."""
-    file = Path(path)
+    return [read_movie(Path(path))]
+
+
+def read_movie(
+    file: Path,
+    opened: FrameSource | None = None,
+    open_again: Callable[[], FrameSource] | None = None,
+) -> LayerData:
+    """Open a movie as a layer that is read frame by frame.
+
+    Parameters
+    ----------
+    file : Path
+    opened : FrameSource, optional
+        A reader of it, which the viewer takes.
+    open_again : callable, optional
+        Returns further readers; they show the movie as it is by default.
+    """
+    readers = [] if opened is None else [opened]
 
     def open_frames() -> FrameSource:
         from napari_surgisam.formats.sources import open_source
 
-        return open_source(file)
+        if readers:
+            return readers.pop()
+        return open_source(file) if open_again is None else open_again()
 
     def open_stack() -> FrameStack:
         stack = FrameStack(open_frames)
@@ -229,12 +252,13 @@ def read_movie(path: Any) -> list[LayerData]:
         "name": file.stem,
         "rgb": True,
         "axis_labels": ("time", "y", "x"),
-        "metadata": {SOURCE: stack},
+        "metadata": {SOURCE: stack, PATH: str(file)},
     }
-    return [(stack.as_dask(), facts, "image")]
+    return (stack.as_dask(), facts, "image")
 
 
-def _read_nifti(path: Any) -> list[LayerData]:
+def read_nifti(path: Any) -> list[LayerData]:
+    """Open a NIfTI volume as a layer."""
     return wait_for(lambda: _load_nifti(Path(path)))  # a compressed one is unpacked
 
 
@@ -260,7 +284,7 @@ def _load_nifti(file: Path) -> list[LayerData]:
     labels = ("t", "z", "y", "x")[-array.ndim :] if array.ndim <= 4 else None
     kwargs: dict[str, Any] = {
         "name": file.name.removesuffix(".gz").removesuffix(".nii"),
-        "metadata": {AFFINE: np.asarray(image.affine)},
+        "metadata": {AFFINE: np.asarray(image.affine), PATH: str(file)},
     }
     if labels is not None:
         kwargs["axis_labels"] = labels

@@ -136,6 +136,14 @@ def frame_word(labels: Sequence[str], axis: int | None) -> str:
     return "slice" if labels[axis].lower() in SPACE_NAMES else "frame"
 
 
+def describe_frames(labels: Sequence[str], grid: FrameGrid) -> str:
+    """Return what frames there are, in words: "time, 1,432 frames"."""
+    if grid.axis is None:
+        return "one picture"
+    unit = frame_word(labels, grid.axis)
+    return f"{axis_word(labels[grid.axis])}, {len(grid):,} {unit}s"
+
+
 def frame_grid(
     shape: Sequence[int],
     *,

@@ -143,6 +143,8 @@ def layer_frames(image: Image, grid: FrameGrid, window: WindowChoice = "shown") 
 
 def shown_frame(viewer: ViewerModel, image: Image, grid: FrameGrid) -> int | None:
     """Return the frame that the sliders show, or None where they show another plane."""
+    if viewer.dims.ndim < image.ndim:
+        return None  # the image was just removed
     frames, _, here = grid.locate(pointed_pixel(viewer, image)[None])
     across = grid.axis is not None and is_displayed(viewer, image, grid.axis)
     if across or not here[0] or not 0 <= frames[0] < len(grid):

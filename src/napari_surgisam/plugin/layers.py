@@ -125,10 +125,17 @@ def add_shapes_layer(viewer: ViewerModel, image: Image, name: str) -> Shapes:
     )
 
 
-def add_labels_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: str) -> Labels:
-    """Add an empty Labels layer with the shape, scale, affine, units and names of an image.
+def add_labels_layer(
+    viewer: ViewerModel,
+    image: Image,
+    grid: FrameGrid,
+    name: str,
+    filled: tuple[Any, PaintLedger] | None = None,
+) -> Labels:
+    """Add a Labels layer with the shape, scale, affine, units and names of an image.
 
-    Its array is in memory where it is small, else in compressed chunks of one frame.
+    Its array is in memory where it is small, else in compressed chunks of one frame. It is
+    empty, or `filled`: an array, and what a person painted there.
     """
     placement = _placement(image)
     if any(factor != 1 for factor in grid.factors):
@@ -139,11 +146,12 @@ def add_labels_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: s
         placement["translate"] = image.translate + np.linalg.solve(matrix, shifted - origin)
         placement["scale"] = image.scale * factors
     kept = {AFFINE: image.metadata[AFFINE]} if AFFINE in image.metadata else {}
+    array, ledger = filled or (label_store(grid.shape, grid.plane), PaintLedger())
     return viewer.add_labels(
-        label_store(grid.shape, grid.plane),
+        array,
         name=name,
         opacity=0.7,
-        metadata={OWNER: image.name, **kept},
+        metadata={OWNER: image.name, LEDGER: ledger, **kept},
         **placement,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
+from napari_surgisam.engine.settings import EngineSettings
 from napari_surgisam.errors import PromptError, SurgisamError
 from napari_surgisam.plugin import session_jobs
 from napari_surgisam.plugin.layer_reading import Key, layer_frames, shown_frame
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_surgisam.engine.session import Session
     from napari_surgisam.plugin.advanced_panel import Settings
     from napari_surgisam.plugin.grid import FrameGrid
+    from napari_surgisam.plugin.session_opening import OpenedSession
 
 REST_MILLISECONDS = 150
 """How long the slider rests before the frame that it shows is embedded."""
@@ -69,7 +71,8 @@ class LiveSession(QObject):
         self.viewer, self.image, self.grid = viewer, image, grid
         self.writer = LabelsWriter(viewer, labels, image, grid)
         self.session: Session | None = None
-        self.device = ""
+        self.restored: OpenedSession | None = None
+        self.device, self.engine, self.sha256 = "", EngineSettings(), ""
         self._thread, self._cache = thread, cache
         self._given: dict[Key, Prompt] = {}
         self._wanted: dict[Key, Prompt] = {}
@@ -115,6 +118,7 @@ class LiveSession(QObject):
                 self._cache,
                 self.session,
                 self.frame or 0,
+                self.restored,
             ),
             on_event=self._on_opened,
             on_error=self.failed.emit,
@@ -133,7 +137,7 @@ class LiveSession(QObject):
         changed = sorted(
             key
             for key in {*self._given, *self._wanted}
-            if self._given.get(key) != self._wanted.get(key)
+            if not session_jobs.same_prompt(self._given.get(key), self._wanted.get(key))
         )
         if not changed:
             return
@@ -227,14 +231,16 @@ class LiveSession(QObject):
     # -- what comes back, in the thread of the window
 
     def _on_opened(self, event: SessionOpened) -> None:
-        self.session, self.device = event.session, event.device
-        book = event.session.book
-        self._given = {key: p for key, p in book.entries.items() if isinstance(p, Prompt)}
+        known, first = event.session.annotation, self.session is None
+        self.session, self.device, self.engine = event.session, event.device, event.engine
+        self.sha256 = event.sha256 or self.sha256
+        self._given = {key: p for key, p in known.book.entries.items() if isinstance(p, Prompt)}
         self.opened.emit()
         if self._wanted != self._given:
             self.set_prompts(self._wanted)
-        elif self.frame is not None and any(f == self.frame for _, f in book.entries):
-            self._answer({self.frame})
+        waiting = {f for k, f in known.book.entries if first and known.draft(k, f)}
+        if shown := waiting | {f for _, f in known.book.entries if f == self.frame}:
+            self._answer(shown)
         self._embed_shown()
         self.edited.emit()
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_surgisam.errors import DataError, SurgisamError
+from napari_surgisam.formats.session_folder import INDEX
 from napari_surgisam.plugin.message_line import Message
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def open_file(viewer: ViewerModel, path: str | Path) -> None:
         return
     readers = PluginManager.instance().iter_compatible_readers([str(path)])
     ours = any(reader.command.startswith(f"{PLUGIN}.") for reader in readers)
+    if Path(path).is_dir():
+        ours = (Path(path) / INDEX).is_file()  # a session; other folders are napari's
     try:
         try:
             viewer.open(str(path), plugin=PLUGIN if ours else None)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from napari_surgisam.plugin.files import AFFINE, read_movie
+from napari_surgisam.plugin.files import AFFINE, movie_layers
 from napari_surgisam.plugin.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def folder_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
 
     if find_dicom(Path(path)):
         return read_dicom
-    return read_movie if holds_pictures(Path(path)) else None
+    return movie_layers if holds_pictures(Path(path)) else None
 
 
 def read_dicom(path: Any) -> list[LayerData]:

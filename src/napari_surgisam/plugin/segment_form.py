@@ -22,6 +22,7 @@ from napari_surgisam.plugin.model_chooser import ModelChooser
 from napari_surgisam.plugin.object_table import ObjectRow, ObjectTable
 from napari_surgisam.plugin.plan_widget import PlanWidget
 from napari_surgisam.plugin.progress_row import ProgressRow
+from napari_surgisam.plugin.session_row import SessionRow
 
 DOTS = {
     "ready": ("#4caf50", "Ready: a click on this frame is answered at once."),
@@ -46,6 +47,7 @@ class SegmentForm(QWidget):
         self.open_button.setToolTip("Open a video, a scan or a picture")
         self.axis_label = QLabel()
         self.models = ModelChooser()
+        self.session_row = SessionRow()
         self.table = ObjectTable()
         self.plan = PlanWidget()
         self.propagate_button = QPushButton("Propagate")
@@ -66,6 +68,7 @@ class SegmentForm(QWidget):
         form.addRow("", self.axis_label)
         form.addRow("Model", self.models)
         form.addRow("Masks", self.masks_box)
+        form.addRow("Session", self.session_row)
         buttons = QHBoxLayout()
         buttons.addWidget(self.dot)
         buttons.addWidget(self.propagate_button, stretch=2)

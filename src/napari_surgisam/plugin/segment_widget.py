@@ -11,7 +11,7 @@ from napari_surgisam.errors import JobError, ModelError, SurgisamError
 from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.advanced_panel import Settings
 from napari_surgisam.plugin.backstage import Backstage
-from napari_surgisam.plugin.grid import axis_word
+from napari_surgisam.plugin.grid import describe_frames
 from napari_surgisam.plugin.keys import TabKey
 from napari_surgisam.plugin.layer_reading import level_count, own_viewer, slider_axes
 from napari_surgisam.plugin.message_line import Message
@@ -20,6 +20,7 @@ from napari_surgisam.plugin.opening import NO_IMAGE, Opener
 from napari_surgisam.plugin.plan_widget import plan_for
 from napari_surgisam.plugin.runner import JobThread
 from napari_surgisam.plugin.segment_form import SegmentForm
+from napari_surgisam.plugin.session_desk import SessionDesk
 from napari_surgisam.plugin.session_jobs import FramePainted, preview_propagation
 from napari_surgisam.plugin.workbench import Workbench
 
@@ -48,6 +49,7 @@ class SegmentWidget(SegmentForm):
         self.destroyed.connect(self._stage.close)
         self.opener = Opener(viewer, self)
         self.downloads = ModelDownloads(self._stage.download_thread)
+        self.sessions = SessionDesk(self)
         self._tab: TabKey | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -84,9 +86,7 @@ class SegmentWidget(SegmentForm):
         self.table.jumped.connect(lambda i: self._bench(Workbench.jump, i))
         self.table.shown.connect(lambda i, on: self._bench(Workbench.show_object, i, on))
         self.table.box_wanted.connect(lambda: self._bench(Workbench.draw_box))
-        self.table.labels_offered.connect(
-            lambda: self._bench(lambda bench: bench.painted.use_shown())
-        )
+        self.table.labels_offered.connect(lambda: self._bench(lambda b: b.painted.use_shown()))
         self.plan.value_changed.connect(lambda _: self._renew())
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
@@ -165,7 +165,8 @@ class SegmentWidget(SegmentForm):
         if image is None:
             self.axis_label.clear()
             self.plan.hide()
-            self.line.show_message(self.opener.hint())
+            self.sessions.show()
+            self.line.show_message(self.sessions.hint(self.opener.hint()))
         elif image in self._stage.benches:
             self._take(self._stage.benches[image])
             self._stage.benches[image].resume()
@@ -178,15 +179,9 @@ class SegmentWidget(SegmentForm):
     def _open(self, image: Image, labels: Any, *, fresh: bool = False) -> None:
         """Set an image up: layers, objects, session."""
         try:
-            bench = Workbench(
-                self.viewer,
-                image,
-                labels,
-                self.advanced.value(),
-                self._stage.thread,
-                self._stage.cache,
-                new_labels=fresh,
-            )
+            self.sessions.prepare(image)
+            value, thread, cache = self.advanced.value(), self._stage.thread, self._stage.cache
+            bench = Workbench(self.viewer, image, labels, value, thread, cache, new_labels=fresh)
         except SurgisamError as error:
             self._fail(error)
             return
@@ -202,21 +197,25 @@ class SegmentWidget(SegmentForm):
         bench.live.propagating.connect(self._on_propagating)
         bench.live.ready_changed.connect(self.show_ready)
         self._take(bench)
+        self.sessions.attach(bench)
         self._load()
 
     def _take(self, bench: Workbench) -> None:
         self.bench = bench
         self.models.show_device(bench.live.device)
+        self.sessions.show()
         length = len(bench.grid)
-        names = bench.image.axis_labels
-        axis = bench.grid.axis
-        name = (
-            "one picture" if axis is None else f"{axis_word(names[axis])}, {length:,} {bench.unit}s"
-        )
-        self.axis_label.setText(name)
+        self.axis_label.setText(describe_frames(bench.image.axis_labels, bench.grid))
         self.plan.span.set_length(length)
         self.plan.setVisible(length > 1)
         bench.hint()
+
+    def restart(self, image: Image) -> None:
+        """Choose an image and set it up anew."""
+        self._drop(image)
+        with QSignalBlocker(self.image_box):
+            self.image_box.setCurrentIndex(self.image_box.findData(image))
+        self._choose()
 
     def _on_masks(self) -> None:
         labels = self.masks_box.currentData()

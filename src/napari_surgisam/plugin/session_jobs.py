@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.frames import FrameSource
+from napari_surgisam.data.frames import ArrayFrames, FrameSource
 from napari_surgisam.data.mask_chunks import NO_MASKS
 from napari_surgisam.data.prompts import ObjectId, Prompt
 from napari_surgisam.data.stored_masks import same_mask
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from napari_surgisam.engine.embeddings import EmbeddingCache
     from napari_surgisam.engine.plan import Plan
     from napari_surgisam.engine.session import Session
+    from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.plugin.advanced_panel import Settings
+    from napari_surgisam.plugin.session_opening import OpenedSession
+
+ROUNDING = 1e-6
+"""Pixels by which a coordinate may differ after its way through a layer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +40,16 @@ class SessionOpened(Event):
     session : Session
     device : str
         Where it computes: torch's type of device, for example "cpu".
+    engine : EngineSettings
+        What its network was loaded by.
+    sha256 : str
+        Of the weights, where a saved session was restored with them; else empty.
     """
 
     session: Session
     device: str
+    engine: EngineSettings
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +73,7 @@ def open_session(
     cache: Callable[[], EmbeddingCache],
     before: Session | None,
     first_frame: int,
+    restored: OpenedSession | None = None,
 ) -> Generator[SessionOpened, None, None]:
     """Load a model and warm it up.
 
@@ -75,14 +87,26 @@ def open_session(
         Its prompts carry over, and so do its masks, as stale.
     first_frame : int
         The frame to embed, because PyTorch's first call is slow.
+    restored : OpenedSession, optional
+        What the first session starts from.
     """
     from napari_surgisam.engine import models
     from napari_surgisam.engine.devices import choose_device
     from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.policies import choose_policy
+    from napari_surgisam.engine.saved_sessions import restored_session
     from napari_surgisam.engine.session import Session
+    from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.engine.tracker import Tracker
 
+    engine = EngineSettings(
+        model,
+        settings.device,
+        settings.precision,
+        settings.image_size,
+        settings.policy,
+        settings.focus,
+    )
     network = models.load_network(
         model,
         device=settings.device,
@@ -96,12 +120,20 @@ def open_session(
         max_conditioning=settings.max_conditioning,
         focus=choose_focus(settings.focus, model),
     )
-    frames = open_frames()
-    annotation = None if before is None else before.annotation.for_another_network()
-    session = Session(frames, tracker, annotation)
+    sha256 = ""
+    if before is None and restored is not None:
+        sha256 = engine.model_sha256()
+        frames = restored.frames if isinstance(restored.frames, ArrayFrames) else open_frames()
+        session = restored_session(restored.computed, frames, tracker, sha256)
+    else:
+        frames = open_frames()
+        annotation = None if before is None else before.annotation.for_another_network()
+        session = Session(frames, tracker, annotation)
     session.embed(min(first_frame, len(frames) - 1))
     device = choose_device(settings.device).type
-    yield SessionOpened(done=1, total=1, session=session, device=device)
+    yield SessionOpened(
+        done=1, total=1, session=session, device=device, engine=engine, sha256=sha256
+    )
 
 
 def embed_frame(session: Session, frame: int) -> Generator[Event, None, None]:
@@ -193,7 +225,25 @@ def enter_prompts(
 def _is_refinement(old: Prompt | None, new: Prompt) -> bool:
     if old is None:
         return len(new.points) == 1 and new.box is None
-    return new.box == old.box and new.points[:-1] == old.points
+    earlier = replace(new, points=new.points[:-1]) if new.points[:-1] or new.box else None
+    return same_prompt(old, earlier) and len(new.points) == len(old.points) + 1
+
+
+def same_prompt(one: Prompt | None, other: Prompt | None) -> bool:
+    """Whether two prompts say the same, as far as a layer can tell: it rounds coordinates."""
+    if one is None or other is None or one == other:
+        return one == other
+    if [p.positive for p in one.points] != [p.positive for p in other.points]:
+        return False
+    if (one.box is None) != (other.box is None):
+        return False
+    return bool(np.allclose(_coordinates(one), _coordinates(other), rtol=0, atol=ROUNDING))
+
+
+def _coordinates(prompt: Prompt) -> list[float]:
+    box = prompt.box
+    corners = [] if box is None else [box.y0, box.x0, box.y1, box.x1]
+    return [*corners, *(v for p in prompt.points for v in (p.y, p.x))]
 
 
 def _painted(session: Session, frame: int, done: int, total: int) -> FramePainted:

@@ -16,9 +16,7 @@ from napari_surgisam.plugin.layer_reading import layer_grid
 from napari_surgisam.plugin.layers import (
     NAMES,
     OWNER,
-    add_labels_layer,
     colour_labels,
-    find_masks,
     highest_label,
     show_frame,
 )
@@ -27,6 +25,7 @@ from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.objects import Objects, doubtful_places
 from napari_surgisam.plugin.painted_frames import PaintedFrames
 from napari_surgisam.plugin.prompt_layers import PromptLayers
+from napari_surgisam.plugin.session_restoring import masks_layer, restore_objects, take_opened
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -68,6 +67,7 @@ class Workbench(QObject):
     propagate_requested = Signal()
     here_requested = Signal()  # work at the position that the other sliders show
     closed = Signal(str)  # why
+    closing = Signal()
 
     def __init__(
         self,
@@ -83,16 +83,15 @@ class Workbench(QObject):
         super().__init__()
         self.viewer, self.image, self.settings = viewer, image, settings
         self.grid = layer_grid(viewer, image, axis=settings.axis, level=settings.level)
-        self.objects = Objects()
-        if labels is None and not new_labels:
-            labels = find_masks(viewer, image, self.grid)
-        if labels is None:
-            labels = add_labels_layer(viewer, image, self.grid, f"{image.name} masks")
+        self.objects, opened = Objects(), take_opened(image, self.grid)
+        labels = labels or masks_layer(viewer, image, self.grid, opened, new=new_labels)
         self.own_labels = labels.metadata.get(OWNER) == image.name
         self.labels: Labels = labels
         labels.metadata[NAMES] = self.objects.names  # the same dictionary: names change
         self.prompts = PromptLayers(viewer, image, self.grid, self.objects)
+        restore_objects(opened, self.objects, self.prompts)
         self.live = LiveSession(viewer, image, self.grid, labels, thread, cache)
+        self.live.restored = opened
         self._deeds: list[str] = []  # "stroke" of the brush or "step" of the session, for undo
         self._rows = QTimer(self)
         self._rows.setSingleShot(True)
@@ -238,6 +237,7 @@ class Workbench(QObject):
     def close(self) -> None:
         """End what runs and let go of the layers, which stay."""
         self._rows.stop()
+        self.closing.emit()
         self.blockSignals(True)
         self.live.close()
         self.prompts.close()
