@@ -193,6 +193,18 @@ class Session:
         check_painted(frame, labels, self.frames.shape)
         self._edit(lambda annotation: annotation.with_paint(frame, labels.astype(np.uint16)))
 
+    def accept(self, object_id: ObjectId, frames: range) -> None:
+        """Lock an object's masks on ascending frames: later propagations lean on them."""
+        self._edit(lambda annotation: annotation.with_accepted(object_id, frames))
+
+    def reopen(self, object_id: ObjectId, frames: range) -> None:
+        """Let propagations change an object's accepted masks on ascending frames again."""
+        self._edit(lambda annotation: annotation.without_accepted(object_id, frames))
+
+    def clear(self, object_id: ObjectId, frames: range) -> None:
+        """Remove an object's tracked masks on ascending frames, but for accepted ones."""
+        self._edit(lambda annotation: annotation.without_masks(object_id, frames))
+
     def unpaint(self, frame: int) -> None:
         """Show the masks on a frame again."""
         self._edit(lambda annotation: annotation.without_paint(frame))
@@ -224,11 +236,10 @@ class Session:
     def with_tracker(self, tracker: Tracker) -> Session:
         """Return a session with the same prompts and another tracker, and no past.
 
-        Masks of another network stay visible, all stale.
+        Masks of another network stay visible, all stale but those that were accepted.
         """
-        annotation = self.annotation
-        if tracker.network is not self.tracker.network:
-            annotation = annotation.for_another_network()
+        same = tracker.network is self.tracker.network
+        annotation = self.annotation if same else self.annotation.for_another_network()
         return Session(self.frames, tracker, annotation)
 
     def embed(self, frame: int) -> FrameEmbedding:
