@@ -1,5 +1,7 @@
 """What a person accepted stays, and later propagations lean on it."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from fakes import FakeNetwork, MovingDiscs
@@ -21,7 +23,7 @@ NEVER = Update(in_a_row=0)
 class Recording(RecentFrames):
     """Remembers what each frame attended to, nearest first."""
 
-    seen: dict[int, list[int]] = {}
+    seen: ClassVar[dict[int, list[int]]] = {}
 
     def select(self, bank, frame, direction):
         selection = RecentFrames.select(self, bank, frame, direction)

@@ -228,9 +228,9 @@ class Annotation:
         parts = without(self.stale.get(object_id, ()), *self.accepted.get(object_id, ()))
         if masklet is None or not parts:
             return ()
-        prompted = set(self.book.frames(object_id))
-        frames = (f for f in masklet if f not in prompted and any(f in part for part in parts))
-        return unite(range(f, f + 1) for f in frames)
+        known = tuple(masklet.spans())
+        prompted = [range(f, f + 1) for f in self.book.frames(object_id)]
+        return unite(f for part in parts for f in without(shared(known, part), *prompted))
 
     def outdated_spans(self, object_id: ObjectId, length: int) -> tuple[range, ...]:
         """Return the frames where a propagation has something to do, ascending.
