@@ -52,7 +52,7 @@ def run(session, plan=FORWARD, update=None):
 
 def test_accepted_frames_are_passed_over_whatever_is_propagated(session):
     run(session)
-    session.accept(1, range(10, 16))
+    session.accept([1], range(10, 16))
     locked = [session.masklets[1][f] for f in range(10, 16)]
     others = [*range(1, 10), *range(16, 40)]
     assert run(session) == others
@@ -66,7 +66,7 @@ def test_accepted_frames_are_passed_over_whatever_is_propagated(session):
 
 def test_a_pass_leans_on_accepted_frames_where_it_goes_on(session):
     run(session)
-    session.accept(1, range(10, 20))
+    session.accept([1], range(10, 20))
     Recording.seen.clear()
     run(session)
     assert Recording.seen[20] == [19, 18, 17, 16, 15, 14]
@@ -75,7 +75,7 @@ def test_a_pass_leans_on_accepted_frames_where_it_goes_on(session):
 
 def test_a_pass_leans_on_accepted_frames_that_the_other_direction_made(session):
     run(session, Plan("forward", Span(0, 20)))
-    session.accept(1, range(10, 20))
+    session.accept([1], range(10, 20))
     click(session, 39)
     Recording.seen.clear()
     assert run(session, Plan("backward"), NEVER) == [*range(38, 19, -1), *range(9, 0, -1)]
@@ -87,7 +87,7 @@ def test_the_masks_of_accepted_frames_are_what_is_carried_on():
     session = Session(film, Tracker(FakeNetwork(), RecentFrames()))
     click(session, 12, LEVELS[1])
     run(session, OUTWARD)
-    session.accept(1, range(1, 20))
+    session.accept([1], range(1, 20))
     session.remove_prompt(1, 12)  # its own frame is open again
     session.set_prompt(Prompt(1, 0, (Point(*film.centre(LEVELS[0], 0)),)))
     assert run(session, FORWARD, NEVER) == [12, *range(20, 24)]
@@ -101,20 +101,20 @@ def test_undo_takes_acceptance_back_and_an_accept_ends_a_propagation(session):
     steps = session.propagate(FORWARD)
     for event in steps:
         if event.frame == 9:
-            session.accept(1, range(2, 6))
+            session.accept([1], range(2, 6))
     assert event.frame == 9, "the run went on"
     assert session.annotation.accepted == {1: (range(2, 6),)}
     assert session.undo()
     assert session.annotation.accepted == {}
     assert session.redo()
-    session.reopen(1, range(0, 4))
+    session.reopen([1], range(0, 4))
     assert session.annotation.accepted == {1: (range(4, 6),)}
 
 
 @pytest.mark.parametrize("budget", [1 << 24, 0])
 def test_another_network_keeps_accepted_masks_and_is_shown_them(session, budget):
     run(session)
-    session.accept(1, range(0, 20))
+    session.accept([1], range(0, 20))
     locked = [session.masklets[1][f].data for f in range(20)]
     network = FakeNetwork("other")
     other = session.with_tracker(Tracker(network, Recording()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from threading import RLock
 
 import numpy as np
@@ -150,13 +151,7 @@ class Session:
         prompts = list(prompts)
         for prompt in prompts:
             self._check(prompt)
-
-        def change(annotation: Annotation) -> Annotation:
-            for prompt in prompts:
-                annotation = annotation.with_prompt(prompt)
-            return annotation
-
-        self._edit(change)
+        self._edit(lambda annotation: reduce(Annotation.with_prompt, prompts, annotation))
 
     def add_point(self, object_id: ObjectId, frame: int, point: Point) -> None:
         """Add a click, which refines the object's mask where one is shown.
@@ -193,17 +188,17 @@ class Session:
         check_painted(frame, labels, self.frames.shape)
         self._edit(lambda annotation: annotation.with_paint(frame, labels.astype(np.uint16)))
 
-    def accept(self, object_id: ObjectId, frames: range) -> None:
-        """Lock an object's masks on ascending frames: later propagations lean on them."""
-        self._edit(lambda annotation: annotation.with_accepted(object_id, frames))
+    def accept(self, object_ids: Iterable[ObjectId], frames: range) -> None:
+        """Lock objects' masks on ascending frames: later propagations lean on them."""
+        self._edit_each(Annotation.with_accepted, object_ids, frames)
 
-    def reopen(self, object_id: ObjectId, frames: range) -> None:
-        """Let propagations change an object's accepted masks on ascending frames again."""
-        self._edit(lambda annotation: annotation.without_accepted(object_id, frames))
+    def reopen(self, object_ids: Iterable[ObjectId], frames: range) -> None:
+        """Let propagations change objects' accepted masks on ascending frames again."""
+        self._edit_each(Annotation.without_accepted, object_ids, frames)
 
-    def clear(self, object_id: ObjectId, frames: range) -> None:
-        """Remove an object's tracked masks on ascending frames, but for accepted ones."""
-        self._edit(lambda annotation: annotation.without_masks(object_id, frames))
+    def clear(self, object_ids: Iterable[ObjectId], frames: range) -> None:
+        """Remove objects' tracked masks on ascending frames, but for accepted ones."""
+        self._edit_each(Annotation.without_masks, object_ids, frames)
 
     def unpaint(self, frame: int) -> None:
         """Show the masks on a frame again."""
@@ -345,6 +340,11 @@ class Session:
             if changed is not self.annotation:
                 self._run = None
                 self._history.edit(changed)
+
+    def _edit_each(
+        self, change: Callable[..., Annotation], object_ids: Iterable[ObjectId], frames: range
+    ) -> None:
+        self._edit(lambda before: reduce(lambda a, k: change(a, k, frames), object_ids, before))
 
     def _check(self, prompt: AnyPrompt) -> None:
         check_prompt(prompt, len(self.frames), *self.frames.shape)
