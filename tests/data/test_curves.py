@@ -94,5 +94,7 @@ def test_a_reader_looks_at_changed_chunks_only(monkeypatch):
     monkeypatch.setattr(
         MaskChunk, "figures", property(lambda chunk: (looked.append(min(chunk)), figures(chunk))[1])
     )
-    reader.read(after)
+    curve = reader.read(after)[1]
     assert looked == [64]
+    assert reader.read(after.with_masks(3, {2: square(4)}))[1] is curve
+    assert reader.read(after.with_accepted(1, range(4)))[1].accepted == (range(4),)

@@ -7,9 +7,11 @@ doubtful. How they rank frames by true IoU, ``benchmarks/ranking.py`` says.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
+from scipy.special import expit
 
 from napari_surgisam.data.curves import Curve, Figures
 
@@ -29,8 +31,7 @@ def predicted_iou(curve: Curve) -> Figures:
 
 def presence(curve: Curve) -> Figures:
     """Return the probability that the object is in the frame."""
-    bounded = np.clip(curve.presence, -30, 30)
-    return np.asarray(1 / (1 + np.exp(-bounded)), np.float32)
+    return np.asarray(expit(curve.presence))
 
 
 def steadiness(curve: Curve) -> Figures:
@@ -51,15 +52,21 @@ def nearness(curve: Curve) -> Figures:
 
     Errors are carried from frame to frame. 1 on checked frames, `FAR` far from all.
     """
-    checked = np.flatnonzero(curve.checked)
-    near = np.full(len(curve), FAR, np.float32)
-    if len(checked):
-        frames = np.arange(len(curve))
-        after = np.searchsorted(checked, frames)
-        ahead = np.abs(checked[np.minimum(after, len(checked) - 1)] - frames)
-        behind = np.abs(frames - checked[np.maximum(after - 1, 0)])
-        near = FAR + (1 - FAR) * np.exp(-np.minimum(ahead, behind) / NEAR)
-    return np.where(curve.known, near, np.nan).astype(np.float32)
+    near = _near(curve.prompted, curve.accepted, len(curve))
+    return np.where(curve.known, near, np.float32(np.nan))
+
+
+@lru_cache(maxsize=128)  # it stays while masks stream in
+def _near(prompted: tuple[int, ...], accepted: tuple[range, ...], length: int) -> Figures:
+    checked = np.zeros(length, np.bool_)
+    checked[list(prompted)] = True
+    for part in accepted:
+        checked[part.start : part.stop] = True
+    frames = np.arange(length, dtype=np.float32)
+    behind = np.maximum.accumulate(np.where(checked, frames, -np.inf))
+    ahead = np.minimum.accumulate(np.where(checked, frames, np.inf)[::-1])[::-1]
+    distance = np.minimum(frames - behind, ahead - frames)
+    return (FAR + (1 - FAR) * np.exp(-distance / NEAR)).astype(np.float32)
 
 
 def expected_iou(curve: Curve) -> Figures:
@@ -72,6 +79,7 @@ def iou_nearby(curve: Curve) -> Figures:
     return predicted_iou(curve) * nearness(curve)
 
 
+@lru_cache(maxsize=32)  # places and pictures of the same curves need it
 def expected_iou_nearby(curve: Curve) -> Figures:
     """Return `expected_iou` times `nearness`."""
     return expected_iou(curve) * nearness(curve)

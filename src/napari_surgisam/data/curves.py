@@ -15,6 +15,8 @@ from napari_surgisam.data.prompts import ObjectId
 
 Figures = NDArray[np.float32]
 Flags = NDArray[np.bool_]
+Chunks = Mapping[int, MaskChunk]
+_NONE: Chunks = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,42 +84,49 @@ class CurveReader:
 
     def __init__(self, length: int, shape: tuple[int, int]) -> None:
         self._length, self._pixels = length, shape[0] * shape[1]
-        self._read: dict[ObjectId, tuple[Mapping[int, MaskChunk], Curve]] = {}
+        self._read: dict[ObjectId, tuple[Chunks, Curve]] = {}
 
     def read(self, annotation: Annotation) -> dict[ObjectId, Curve]:
-        """Return the curve of each object that has a mask, by id, ascending."""
-        curves = {}
-        for object_id, masklet in sorted(annotation.masklets.items()):
-            curves[object_id] = replace(
-                self._figures(masklet),
-                prompted=annotation.book.frames(object_id),
-                stale=annotation.stale_spans(object_id),
-                accepted=annotation.accepted.get(object_id, ()),
-            )
-        self._read = {k: self._read[k] for k in curves}
-        return curves
+        """Return the curve of each object that has a mask, by id, ascending.
 
-    def _figures(self, masklet: Masklet) -> Curve:
-        none: Mapping[int, MaskChunk] = {}
-        known, before = self._read.get(masklet.object_id, (none, None))
-        if before is None or known.keys() - masklet.chunks.keys():
-            empty = np.full((3, self._length), np.nan, np.float32)
-            known, before = none, Curve(masklet.object_id, *empty)
-        changed = {n: c for n, c in masklet.chunks.items() if known.get(n) is not c}
+        Where nothing changed, it is the same curve as the last time.
+        """
+        self._read = {
+            object_id: (masklet.chunks, self._curve(annotation, masklet))
+            for object_id, masklet in sorted(annotation.masklets.items())
+        }
+        return {object_id: curve for object_id, (_, curve) in self._read.items()}
+
+    def _curve(self, annotation: Annotation, masklet: Masklet) -> Curve:
+        object_id = masklet.object_id
+        chunks, before = self._read.get(object_id, (_NONE, None))
+        if before is None or chunks.keys() - masklet.chunks.keys():
+            chunks, before = _NONE, Curve(object_id, *np.full((3, self._length), np.nan, "f4"))
+        curve = self._with_figures(before, chunks, masklet.chunks)
+        marks = (
+            annotation.book.frames(object_id),
+            annotation.stale_spans(object_id),
+            annotation.accepted.get(object_id, ()),
+        )
+        if marks == (curve.prompted, curve.stale, curve.accepted):
+            return curve
+        prompted, stale, accepted = marks
+        return replace(curve, prompted=prompted, stale=stale, accepted=accepted)
+
+    def _with_figures(self, before: Curve, old: Chunks, new: Chunks) -> Curve:
+        changed = {n: chunk for n, chunk in new.items() if old.get(n) is not chunk}
         if not changed:
             return before
         iou, presence, area = (a.copy() for a in (before.iou, before.presence, before.area))
         for number, chunk in changed.items():
             for figures in (iou, presence, area):
-                figures[list(known.get(number, ()))] = np.nan
+                figures[list(old.get(number, ()))] = np.nan
             found = chunk.figures
             frames = found["frame"]
             iou[frames], presence[frames] = found["iou"], found["presence"]
             seen = np.where(found["seen"] > 0, found["seen"], self._pixels)
             area[frames] = found["share"] * seen
-        curve = Curve(masklet.object_id, iou, presence, area)
-        self._read[masklet.object_id] = (masklet.chunks, curve)
-        return curve
+        return replace(before, iou=iou, presence=presence, area=area)
 
 
 def read_curves(

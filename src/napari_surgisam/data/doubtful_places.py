@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -21,11 +22,9 @@ SURELY_ABSENT = -1.0
 """Presence logit under which an empty mask is no reason for doubt."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class DoubtfulPlace:
     """Neighbouring frames on which one object's masks are doubtful.
-
-    Places are ordered by what is worst, the most doubtful first.
 
     Parameters
     ----------
@@ -73,7 +72,7 @@ def find_doubtful(
                 places.append(
                     DoubtfulPlace(float(trust[worst]), curve.object_id, worst, first, stop)
                 )
-    return sorted(places)
+    return sorted(places, key=attrgetter("confidence", "object_id", "start"))
 
 
 def _doubtful(curve: Curve) -> Flags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -100,6 +100,14 @@ class ReviewForm(QWidget):
         layout.addWidget(scroll, stretch=1)
         layout.addLayout(bottom)
         self.show_span("", accepted=False)
+
+    def sizeHint(self) -> QSize:
+        """Ask for little width: before it goes below, the dock lies beside the canvas."""
+        return QSize(300, 250)
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for little, so that the dock never makes the window larger."""
+        return QSize(300, 150)
 
     def lines(self) -> frozenset[str]:
         """Return the names of the lines that are to be drawn."""

@@ -128,13 +128,18 @@ class ReviewWidget(ReviewForm):
 
     def propagate_again(self) -> None:
         """Make the masks that are selected anew, the way that *Segment* shows."""
-        segment, chosen = find_dock(self.viewer, SegmentWidget), self.timeline.selection
-        if segment is None or self._bench is None or chosen is None:
+        segment, bench = find_dock(self.viewer, SegmentWidget), self._bench
+        session, chosen = None if bench is None else bench.session, self.timeline.selection
+        if segment is None or bench is None or session is None or chosen is None:
+            return
+        if bench.live.is_propagating:
+            bench.review.message.emit("A propagation is running: Esc stops it.")
             return
         frames = chosen.frames
         plan = replace(segment.plan.value(), span=Span(frames.start, frames.stop))
+        able = [k for k in chosen.object_ids if session.annotation.sources(k)]
         self.timeline.select(None)
-        self._bench.propagate(plan_for(plan, self._bench.session), chosen.object_ids, anew=True)
+        bench.propagate(plan_for(plan, session), able or chosen.object_ids, anew=True)
 
     def _next(self) -> None:
         if self._bench is not None:

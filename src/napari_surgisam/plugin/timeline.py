@@ -125,6 +125,7 @@ class Timeline(QWidget):
             self._length = length
             self._fit(len(curves))
             self.select(None)
+        self._mark_frames()
         self._redraw()
 
     def show_lines(self, names: Collection[str]) -> None:
@@ -194,23 +195,28 @@ class Timeline(QWidget):
             self._image.setImage(pixels, autoLevels=False, levels=None)
             self._image.setRect(QRectF(first, 0, last - first, len(ids)))
         self._image.setVisible(bool(ids))
+        self.redraw_seconds = perf_counter() - began
+
+    def _mark_frames(self) -> None:
+        """Mark clicks and doubtful places."""
+        ids = self.object_ids
         clicks = [
             (f, n + 0.25) for n, c in enumerate(self._sheet.curves.values()) for f in c.prompted
         ]
         self._clicks.setData(pos=np.array(clicks, float).reshape(-1, 2))
-        marks: list[dict[str, Any]] = []
-        for rank, place in enumerate(self._places[:MARKED_PLACES]):
-            if place.object_id in ids:
-                at = (place.worst, ids.index(place.object_id) + 0.75)
-                worst: dict[str, Any] = {
-                    "symbol": "star",
-                    "size": 17,
-                    "brush": pg.mkBrush(WORST),
-                }
-                other: dict[str, Any] = {"symbol": "t1", "size": 7, "brush": pg.mkBrush(DOUBT)}
-                marks.append({"pos": at, "pen": pg.mkPen("k"), **(other if rank else worst)})
+        edge, doubt = pg.mkPen("k"), pg.mkBrush(DOUBT)
+        worst: dict[str, Any] = {"symbol": "star", "size": 17, "brush": pg.mkBrush(WORST)}
+        other: dict[str, Any] = {"symbol": "t1", "size": 7, "brush": doubt}
+        marks = [
+            {
+                "pos": (place.worst, ids.index(place.object_id) + 0.75),
+                "pen": edge,
+                **(other if rank else worst),
+            }
+            for rank, place in enumerate(self._places[:MARKED_PLACES])
+            if place.object_id in ids
+        ]
         self._doubts.setData(marks[::-1])
-        self.redraw_seconds = perf_counter() - began
 
     def _mark(self, selection: Selection | None) -> None:
         self._chosen.setVisible(selection is not None)
