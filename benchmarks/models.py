@@ -13,6 +13,7 @@ from napari_surgisam.data.prompts import ObjectId, Point, Prompt
 from napari_surgisam.engine.focus import choose_focus
 from napari_surgisam.engine.models import load_network
 from napari_surgisam.engine.plan import Plan
+from napari_surgisam.engine.propagation import Propagation
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import Tracker
 
@@ -50,7 +51,20 @@ class EmbeddedModel:
     def track(self, frames: FrameSource, frame: int, points: tuple[Point, ...]) -> Mask:
         """Return the (T, H, W) masks, by the package's default plan for such a source."""
         session = Session(frames, self._tracker)
-        session.set_prompt(Prompt(OBJECT, frame, points))
-        for _ in session.propagate(Plan("first-n" if frames.temporal else "outward")):
+        for _ in self.propagate(session, frame, points):
             pass
+        return self.masks(session)
+
+    def session(self, frames: FrameSource) -> Session:
+        """Return a session without prompts."""
+        return Session(frames, self._tracker)
+
+    def propagate(self, session: Session, frame: int, points: tuple[Point, ...]) -> Propagation:
+        """Carry points that enter together through a source, by the package's default plan."""
+        session.set_prompt(Prompt(OBJECT, frame, points))
+        return session.propagate(Plan("first-n" if session.frames.temporal else "outward"))
+
+    def masks(self, session: Session) -> Mask:
+        """Return the (T, H, W) masks of a session."""
+        frames = session.frames
         return np.stack([np.equal(session.labels(f), OBJECT) for f in range(len(frames))])

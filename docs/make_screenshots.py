@@ -16,8 +16,12 @@ import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
+from napari_surgisam.data.prompts import ObjectId, Point
 from napari_surgisam.engine import models
+from napari_surgisam.plugin.docks import find_dock, open_dock
+from napari_surgisam.plugin.review_widget import ReviewWidget
 from napari_surgisam.plugin.segment_widget import SegmentWidget
+from napari_surgisam.plugin.timeline import Selection
 from napari_surgisam.resources import sample_data
 
 IMAGES = Path(__file__).parent / "images"
@@ -94,6 +98,23 @@ def clip() -> None:
     viewer.close()
 
 
+def review() -> None:
+    """Take a picture of the timeline: accepted frames, stale ones, and a selection."""
+    viewer, widget = open_sample("clip")
+    click(widget, "clip_prompts.csv", {1: "cat", 2: "retina", 3: "cup"})
+    open_dock(viewer, "Review")
+    timeline = find_dock(viewer, ReviewWidget).timeline
+    widget.propagate()
+    wait(lambda: not widget.bench.live.is_propagating)
+    widget.bench.review.accept([ObjectId(1), ObjectId(3)], range(0, 8))
+    widget.bench.session.add_point(ObjectId(3), 40, Point(300, 300))
+    wait(seconds=1)
+    widget.bench.review.next_doubtful()
+    timeline.select(Selection((ObjectId(2),), range(12, 21)))
+    shoot(viewer, "review.png")
+    viewer.close()
+
+
 def volume() -> None:
     """Take a picture of the sample volume."""
     viewer, widget = open_sample("volume")
@@ -110,6 +131,7 @@ def main() -> None:
     """Write all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="a model file in place of the embedded one")
+    parser.add_argument("--only", nargs="+", choices=("clip", "review", "volume"))
     arguments = parser.parse_args()
     if arguments.model is not None:
         load = models.load_network
@@ -119,8 +141,9 @@ def main() -> None:
 
         models.load_network = load_file
     IMAGES.mkdir(exist_ok=True)
-    clip()
-    volume()
+    pictures = {"clip": clip, "review": review, "volume": volume}
+    for name in arguments.only or pictures:
+        pictures[name]()
 
 
 if __name__ == "__main__":

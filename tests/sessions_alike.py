@@ -30,6 +30,7 @@ def assert_same_annotation(one, other):
     for key, draft in one.drafts.items():
         assert_same_mask(draft.refined, other.drafts[key].refined)
     assert {k: v for k, v in one.stale.items() if v} == {k: v for k, v in other.stale.items() if v}
+    assert dict(one.accepted) == dict(other.accepted)
     assert dict(one.painted) == dict(other.painted)
     assert set(one.masklets) == set(other.masklets)
     for object_id, masklet in one.masklets.items():
@@ -44,7 +45,6 @@ def assert_same_state(one, other):
     assert one.model == other.model
     assert dict(one.objects) == dict(other.objects)
     assert (one.order, one.span) == (other.order, other.span)
-    assert dict(one.reviewed) == dict(other.reviewed)
     assert dict(one.touched) == dict(other.touched)
     assert dict(one.view) == dict(other.view)
     assert_same_annotation(one.annotation, other.annotation)

@@ -126,3 +126,48 @@ def test_paint_hides_the_masks_of_its_frame():
     assert (painted.labels(2, (8, 8)) == 1).all()
     assert (painted.without_paint(1).labels(1, (8, 8)) == 1).all()
     assert annotation.without_paint(1) is annotation
+
+
+def test_only_frames_with_an_answered_mask_are_accepted():
+    annotation = tracked([*range(0, 6), *range(8, 12)], prompted=[0])
+    annotation = annotation.with_point(1, 3, POINT)
+    accepted = annotation.with_accepted(1, range(2, 10))
+    assert accepted.accepted == {1: (range(2, 3), range(4, 6), range(8, 10))}
+    assert accepted.with_accepted(1, range(4, 6)) is accepted
+    assert annotation.with_accepted(2, range(9)) is annotation
+
+
+def test_accepted_frames_are_never_out_of_date():
+    annotation = tracked(range(12), prompted=[0]).with_accepted(1, range(4, 8))
+    annotation = annotation.with_point(1, 10, POINT)
+    assert annotation.stale_spans(1) == (range(1, 4), range(8, 10), range(11, 12))
+    assert not annotation.is_stale(1, 5)
+    assert annotation.outdated_spans(1, 14) == (range(1, 4), range(8, 14))
+    assert annotation.open_spans(1, 14) == (range(0, 4), range(8, 14))
+    reopened = annotation.without_accepted(1, range(6, 20))
+    assert reopened.accepted == {1: (range(4, 6),)}
+    assert reopened.is_stale(1, 7), "what was clicked meanwhile counts again"
+    assert reopened.without_accepted(1, range(6, 20)) is reopened
+
+
+def test_what_is_said_anew_about_an_accepted_frame_reopens_it():
+    annotation = tracked(range(8), prompted=[0, 4]).with_accepted(1, range(8))
+    assert annotation.with_point(1, 2, POINT).accepted == {1: (range(0, 2), range(3, 8))}
+    assert annotation.without_prompt(1, 4).accepted == {1: (range(0, 4), range(5, 8))}
+    assert annotation.without_object(1).accepted == {}
+
+
+def test_clearing_leaves_prompted_and_accepted_masks():
+    annotation = tracked(range(10), prompted=[0, 5]).with_accepted(1, range(7, 9))
+    cleared = annotation.without_masks(1, range(4, 10))
+    assert list(cleared.masklets[1]) == [0, 1, 2, 3, 5, 7, 8]
+    assert cleared.outdated_spans(1, 10) == (range(4, 5), range(6, 7), range(9, 10))
+    assert annotation.without_masks(1, range(7, 9)) is annotation
+    assert tracked(range(3)).without_masks(1, range(3)).masklets == {}
+
+
+def test_another_network_answers_anew_only_what_is_not_accepted():
+    annotation = tracked(range(6), prompted=[0, 5]).with_accepted(1, range(0, 3))
+    other = annotation.for_another_network()
+    assert set(other.drafts) == {(1, 5)}
+    assert other.stale_spans(1) == (range(3, 5),)

@@ -52,13 +52,13 @@ def state(*masklets, **changes):
         PromptBook(MappingProxyType({(p.object_id, p.frame): p for p in prompts})),
         masklets=MappingProxyType({m.object_id: m for m in masklets}),
         stale=MappingProxyType({one: (range(3, 9), range(20, 30))}),
+        accepted=MappingProxyType({one: (range(0, 4),)}),
     )
     about = {
         "model": ModelRecord("mine", "0" * 64, 512, "sam2", "off", None),
         "objects": {one: ObjectRecord("gallbladder", "organ"), two: ObjectRecord("Ö", "", False)},
         "order": "outward",
         "span": (3, None),
-        "reviewed": {one: (range(0, 4),)},
         "touched": {},
         "view": {"name": "film", "scale": [1.0, 0.1]},
     }
@@ -248,7 +248,7 @@ def test_the_prompts_survive_lost_masks(folder):
         again.read()
     left = again.read(masks=False)
     assert set(left.annotation.book.entries) == {(1, 4), (2, 7)}
-    assert not left.annotation.masklets and not left.reviewed
+    assert not left.annotation.masklets and not left.annotation.accepted
     assert left.annotation.draft(ObjectId(1), 4) is not None
     again.close()
 

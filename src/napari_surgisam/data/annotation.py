@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_surgisam.data.frame_spans import shared, unite, without
 from napari_surgisam.data.masklets import Masklet, paint_labels
 from napari_surgisam.data.prompts import (
     MAX_OBJECT_ID,
@@ -61,6 +62,8 @@ class Annotation:
         Frames whose masks, where tracked, were made before a prompt beside them changed.
     painted : mapping of int to bytes
         Labels that a person painted, by frame, compressed.
+    accepted : mapping of ObjectId to tuple of range
+        Frames that a person has found right: no propagation changes their masks.
     """
 
     book: PromptBook = field(default_factory=PromptBook)
@@ -70,6 +73,9 @@ class Annotation:
         default_factory=lambda: MappingProxyType({})
     )
     painted: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    accepted: Mapping[ObjectId, tuple[range, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
 
     @property
     def object_ids(self) -> tuple[ObjectId, ...]:
@@ -146,18 +152,15 @@ class Annotation:
         """Return a copy without a prompt and the mask that it made."""
         if self.book.get(object_id, frame) is None:
             return self
-        masklets = dict(self.masklets)
-        if object_id in masklets:
-            masklets[object_id] = masklets[object_id].without([frame])
-            if not len(masklets[object_id]):
-                del masklets[object_id]
+        masklet = self.masklets.get(object_id)
+        cleared = self if masklet is None else self._with_masklet(masklet.without([frame]))
         book = self.book.without(object_id, frame)
         return replace(
-            self,
+            cleared,
             book=book,
-            masklets=MappingProxyType(masklets),
             drafts=_less(self.drafts, [(object_id, frame)]),
             stale=self._stale_around(book, object_id, frame),
+            accepted=self._reopened(object_id, range(frame, frame + 1)),
         )
 
     def without_object(self, object_id: ObjectId) -> Annotation:
@@ -170,6 +173,7 @@ class Annotation:
             masklets=_less(self.masklets, [object_id]),
             drafts=_less(self.drafts, [key for key in self.drafts if key[0] == object_id]),
             stale=_less(self.stale, [object_id]),
+            accepted=_less(self.accepted, [object_id]),
         )
 
     def with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
@@ -183,7 +187,7 @@ class Annotation:
             if mask.conditioning:
                 answered.append((object_id, frame))
             if object_id in stale:
-                stale[object_id] = _cut(stale[object_id], frame)
+                stale[object_id] = without(stale[object_id], range(frame, frame + 1))
         return replace(
             self,
             masklets=MappingProxyType(masklets),
@@ -203,27 +207,32 @@ class Annotation:
         return replace(self, painted=_less(self.painted, [frame]))
 
     def for_another_network(self) -> Annotation:
-        """Return a copy whose masks are all stale and that no network will build on."""
+        """Return a copy whose masks are all stale, but accepted ones, and of no network.
+
+        An accepted mask stays, even on a prompted frame, and is shown to another network as it is.
+        """
         masklets = {k: masklet.without_pointers() for k, masklet in self.masklets.items()}
         return replace(
             self,
             masklets=MappingProxyType(masklets),
-            drafts=MappingProxyType(dict.fromkeys(self.book.entries, Draft())),
+            drafts={key: Draft() for key in self.book.entries if not self.is_accepted(*key)},
             stale={k: (range(min(m), max(m) + 1),) for k, m in masklets.items() if len(m)},
         )
 
     def is_stale(self, object_id: ObjectId, frame: int) -> bool:
-        """Whether a prompt beside the frame changed after its mask was made."""
-        return any(frame in part for part in self.stale.get(object_id, ()))
+        """Whether a prompt beside the frame changed after its mask was made; no if accepted."""
+        stale = any(frame in part for part in self.stale.get(object_id, ()))
+        return stale and not self.is_accepted(object_id, frame)
 
     def stale_spans(self, object_id: ObjectId) -> tuple[range, ...]:
         """Return the tracked frames of an object that are out of date, in pieces, ascending."""
-        masklet, parts = self.masklets.get(object_id), self.stale.get(object_id, ())
+        masklet = self.masklets.get(object_id)
+        parts = without(self.stale.get(object_id, ()), *self.accepted.get(object_id, ()))
         if masklet is None or not parts:
             return ()
-        prompted = set(self.book.frames(object_id))
-        frames = (f for f in masklet if f not in prompted and any(f in part for part in parts))
-        return _unite(range(f, f + 1) for f in frames)
+        known = tuple(masklet.spans())
+        prompted = [range(f, f + 1) for f in self.book.frames(object_id)]
+        return unite(f for part in parts for f in without(shared(known, part), *prompted))
 
     def outdated_spans(self, object_id: ObjectId, length: int) -> tuple[range, ...]:
         """Return the frames where a propagation has something to do, ascending.
@@ -237,12 +246,50 @@ class Annotation:
         for known in masklet.spans():
             missing.append(range(start, known.start))
             start = known.stop
-        return _unite((*missing, range(start, length), *self.stale.get(object_id, ())))
+        outdated = unite((*missing, range(start, length), *self.stale.get(object_id, ())))
+        return without(outdated, *self.accepted.get(object_id, ()))
+
+    def open_spans(self, object_id: ObjectId, length: int) -> tuple[range, ...]:
+        """Return the frames of a source of `length` frames that are not accepted, ascending."""
+        return without((range(length),), *self.accepted.get(object_id, ()))
+
+    def is_accepted(self, object_id: ObjectId, frame: int) -> bool:
+        """Whether a person found the mask of a frame right."""
+        return any(frame in part for part in self.accepted.get(object_id, ()))
+
+    def with_accepted(self, object_id: ObjectId, frames: range) -> Annotation:
+        """Return a copy in which no propagation changes an object's masks on ascending frames.
+
+        Frames without a mask are left out, and so are prompts that wait for theirs.
+        """
+        masklet = self.masklets.get(object_id)
+        if masklet is None:
+            return self
+        waiting = (range(f, f + 1) for o, f in self.drafts if o == object_id)
+        before = self.accepted.get(object_id, ())
+        parts = unite((*before, *without(shared(masklet.spans(), frames), *waiting)))
+        if parts == before:
+            return self
+        return replace(self, accepted=MappingProxyType({**self.accepted, object_id: parts}))
+
+    def without_accepted(self, object_id: ObjectId, frames: range) -> Annotation:
+        """Return a copy in which an object's masks on ascending frames may change again."""
+        accepted = self._reopened(object_id, frames)
+        return self if accepted is self.accepted else replace(self, accepted=accepted)
+
+    def without_masks(self, object_id: ObjectId, frames: range) -> Annotation:
+        """Return a copy without an object's tracked masks on frames, but for accepted ones."""
+        masklet = self.masklets.get(object_id)
+        if masklet is None:
+            return self
+        open_parts = without(shared(masklet.spans(), frames), *self.accepted.get(object_id, ()))
+        prompted = self.book.frames(object_id)
+        gone = [f for part in open_parts for f in part if f not in prompted]
+        return self._with_masklet(masklet.without(gone)) if gone else self
 
     def with_confirmed(self, object_id: ObjectId, frames: range) -> Annotation:
         """Return a copy in which an object's masks on ascending frames count as up to date."""
-        parts = self.stale.get(object_id, ())
-        left = tuple(piece for part in parts for piece in _without(part, frames))
+        left = without(self.stale.get(object_id, ()), frames)
         return replace(self, stale=MappingProxyType({**self.stale, object_id: left}))
 
     def _prompted(self, prompt: AnyPrompt, draft: Draft) -> Annotation:
@@ -253,7 +300,21 @@ class Annotation:
             book=book,
             drafts=MappingProxyType({**self.drafts, key: draft}),
             stale=self._stale_around(book, *key),
+            accepted=self._reopened(prompt.object_id, range(prompt.frame, prompt.frame + 1)),
         )
+
+    def _with_masklet(self, masklet: Masklet) -> Annotation:
+        others = _less(self.masklets, [masklet.object_id])
+        masklets = {**others, masklet.object_id: masklet} if len(masklet) else others
+        return replace(self, masklets=MappingProxyType(masklets))
+
+    def _reopened(self, object_id: ObjectId, frames: range) -> Mapping[ObjectId, tuple[range, ...]]:
+        parts = self.accepted.get(object_id, ())
+        left = without(parts, frames)
+        if left == parts:
+            return self.accepted
+        others = _less(self.accepted, [object_id])
+        return MappingProxyType({**others, object_id: left}) if left else others
 
     def _stale_around(
         self, book: PromptBook, object_id: ObjectId, frame: int
@@ -265,34 +326,13 @@ class Annotation:
         prompted = [f for f in book.frames(object_id) if f != frame]
         start = max((f + 1 for f in prompted if f < frame), default=min(masklet))
         stop = min((f for f in prompted if f > frame), default=max(masklet) + 1)
-        parts = _unite((*self.stale.get(object_id, ()), range(start, stop)))
+        parts = unite((*self.stale.get(object_id, ()), range(start, stop)))
         return MappingProxyType({**self.stale, object_id: parts})
 
 
 def _less(mapping: Mapping[K, V], keys: Iterable[K]) -> Mapping[K, V]:
     gone = set(keys)
     return MappingProxyType({key: value for key, value in mapping.items() if key not in gone})
-
-
-def _unite(parts: Iterable[range]) -> tuple[range, ...]:
-    united: list[range] = []
-    for part in sorted((p for p in parts if p), key=lambda p: p.start):
-        if united and part.start <= united[-1].stop:
-            united[-1] = range(united[-1].start, max(united[-1].stop, part.stop))
-        else:
-            united.append(part)
-    return tuple(united)
-
-
-def _cut(parts: tuple[range, ...], frame: int) -> tuple[range, ...]:
-    return tuple(piece for part in parts for piece in _without(part, range(frame, frame + 1)))
-
-
-def _without(part: range, frames: range) -> tuple[range, ...]:
-    """Return what is left of a range without another one; maybe nothing."""
-    before = range(part.start, min(part.stop, frames.start))
-    after = range(max(part.start, frames.stop), part.stop)
-    return tuple(piece for piece in (before, after) if piece)
 
 
 def check_painted(frame: int, labels: NDArray[np.integer], shape: tuple[int, int]) -> None:

@@ -15,11 +15,20 @@ from pathlib import Path
 from threading import RLock
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_surgisam.data.mask_records import pack_masks, unpack_masks
 from napari_surgisam.data.stored_masks import StoredMask
 
 BUDGET = 16 * 10**6
 """Bytes of masks that a shelf keeps in memory by default: some 6,000, each read in 0.02 ms."""
+
+FIGURES = np.dtype(
+    [("frame", "i4"), ("iou", "f4"), ("presence", "f4"), ("share", "f4"), ("seen", "f4")]
+)
+"""What stays in memory of each mask: predicted IoU, presence logit, the share that it has of the
+pixels that were seen, and how many pixels of the frame these are, 0 for all."""
 
 _OVERHEAD = 1024  # bytes that a mask takes in memory besides its logits
 
@@ -42,7 +51,16 @@ class MaskChunk(Mapping[int, StoredMask]):
     masks : mapping of int to StoredMask
     """
 
-    __slots__ = ("__weakref__", "_file", "_masks", "_present", "_shelf", "_start", "nbytes")
+    __slots__ = (
+        "__weakref__",
+        "_figures",
+        "_file",
+        "_masks",
+        "_present",
+        "_shelf",
+        "_start",
+        "nbytes",
+    )
 
     def __init__(self, masks: Mapping[int, StoredMask]) -> None:
         self._masks: Mapping[int, StoredMask] | None = masks
@@ -51,6 +69,7 @@ class MaskChunk(Mapping[int, StoredMask]):
         self.nbytes = sum(mask.nbytes for mask in masks.values())
         self._file: MaskFile | None = None
         self._shelf: MaskShelf | None = None
+        self._figures: NDArray[np.void] | None = None
 
     @classmethod
     def stored(cls, frames: Iterable[int], nbytes: int, file: MaskFile) -> MaskChunk:
@@ -119,6 +138,14 @@ class MaskChunk(Mapping[int, StoredMask]):
         return chunk
 
     @property
+    def figures(self) -> NDArray[np.void]:
+        """Return a record per mask, see `FIGURES`, by frame; they stay when the masks leave."""
+        if self._figures is None:
+            masks = self.masks()
+            self._figures = np.array([_figures_of(f, masks[f]) for f in self], FIGURES)
+        return self._figures
+
+    @property
     def in_memory(self) -> bool:
         """Whether the masks are in memory, too."""
         return self._masks is not None
@@ -152,8 +179,15 @@ class MaskChunk(Mapping[int, StoredMask]):
             If the disk is full; they stay.
         """
         if self._file is None:
+            _ = self.figures
             self._file = _File(folder(), self.masks())
         self._masks = None
+
+
+def _figures_of(frame: int, mask: StoredMask) -> tuple[float, ...]:
+    height, width = mask.shape
+    seen = 0 if mask.region is None else mask.region.height * mask.region.width
+    return frame, mask.iou, mask.presence, mask.area / (height * width), seen
 
 
 NO_MASKS = MaskChunk({})

@@ -49,6 +49,8 @@ class StoredMask:
         1 or -1 for the pass whose memories the mask was made with, 0 for none.
     region : Region, optional
         Part of the frame that the logits cover, outside which the object is not; None is all.
+    area : int
+        Logits that belong to the object.
     """
 
     shape: tuple[int, int]
@@ -60,6 +62,7 @@ class StoredMask:
     conditioning: bool
     direction: int
     region: Region | None = None
+    area: int = 0
 
     @classmethod
     def from_logits(
@@ -76,7 +79,8 @@ class StoredMask:
         """Quantise and compress (h, w) logits; those of an absent object are dropped."""
         height, width = logits.shape
         box, data = (0, 0, 0, 0), b""
-        if presence > 0 and (logits > 0).any():
+        area = int(np.count_nonzero(logits > 0)) if presence > 0 else 0
+        if area:
             levels, box = _quantise(logits)
             data = _compress(_halve(logits) if conditioning else levels)
         return cls(
@@ -89,6 +93,7 @@ class StoredMask:
             conditioning=conditioning,
             direction=int(direction),
             region=region,
+            area=area,
         )
 
     @property
@@ -146,6 +151,14 @@ class StoredMask:
         logits *= across
         logits += first
         return _shifted(rows, seen.top), _shifted(columns, seen.left), logits
+
+    def paint(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return which of the (H, W) pixels of a frame belong to the object."""
+        painted = np.zeros(shape, np.bool_)
+        if not self.empty:
+            rows, columns, logits = self.upsample(shape)
+            painted[rows, columns] = logits > 0
+        return painted
 
 
 def same_mask(one: StoredMask | None, other: StoredMask | None) -> bool:

@@ -206,15 +206,19 @@ def _fill(
     outdated: Callable[[ObjectId, int], bool] = lambda object_id, frame: False,
     observer: ObservingPolicy | None = None,
 ) -> None:
-    """Put into a bank what a pass left on the frames just before `frame`, in its order."""
+    """Put into a bank what a pass left on the frames just before `frame`, in its order.
+
+    A mask that a person accepted counts as the pass's own, whatever made it.
+    """
     for distance in range(max(bank.slots, bank.pointer_slots), 0, -1):
         passed = frame - distance * direction
         mask = annotation.mask(object_id, passed)
         if (
             mask is not None
-            and mask.direction == direction
-            and not mask.conditioning
-            and mask.pointer.size
+            and (
+                annotation.is_accepted(object_id, passed)
+                or (mask.direction == direction and not mask.conditioning and mask.pointer.size)
+            )
             and passed not in bank
             and not outdated(object_id, passed)
         ):

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.prompts import ObjectId
@@ -57,14 +56,19 @@ def plan_update(
 ) -> Steps:
     """Return the steps of a plan, with an update those alone that it has to do.
 
+    Frames whose masks a person accepted are never among them.
+
     Raises
     ------
     PromptError
         See `plan_propagation`.
     """
-    if update is None:
+    if update is not None:
+        within = {k: annotation.outdated_spans(k, length) for k in sources}
+    elif annotation.accepted:
+        within = {k: annotation.open_spans(k, length) for k in sources}
+    else:
         return plan_propagation(plan, sources, length)
-    within = {k: annotation.outdated_spans(k, length) for k in sources}
     return plan_propagation(plan, sources, length, within)
 
 
@@ -178,14 +182,6 @@ def _ascending(start: int, stop: int, direction: Direction) -> range:
 
 def _overlap(one: StoredMask, other: StoredMask, shape: tuple[int, int]) -> float | None:
     """Return the IoU of two masks in frame pixels, None where both are empty."""
-    first, second = _painted(one, shape), _painted(other, shape)
+    first, second = one.paint(shape), other.paint(shape)
     union = int(np.count_nonzero(first | second))
     return np.count_nonzero(first & second) / union if union else None
-
-
-def _painted(mask: StoredMask, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    painted = np.zeros(shape, np.bool_)
-    if not mask.empty:
-        rows, columns, logits = mask.upsample(shape)
-        painted[rows, columns] = logits > 0
-    return painted

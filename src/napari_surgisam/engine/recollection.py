@@ -13,7 +13,7 @@ from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.bounded import BoundedStore
 from napari_surgisam.engine.memory import Memory
-from napari_surgisam.engine.network import Prediction
+from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.engine.tracker import Tracker
 
 DEFAULT_BUDGET = 1 << 24
@@ -110,15 +110,20 @@ class Recollection:
         return None if exact is None else exact.state
 
     def memories(self, frame: int, masks: list[StoredMask]) -> list[Memory]:
-        """Return the memories of masks of one frame, encoding together what is not kept."""
+        """Return the memories of masks of one frame, encoding together what is not kept.
+
+        A mask of another network is shown to this one first, as it is.
+        """
         found: dict[int, Memory] = {}
         missing: list[tuple[int, Prediction]] = []
         for index, stored in enumerate(masks):
             exact = self._exact.get(stored)
             if exact is not None and exact.memory is not None:
                 found[index] = exact.memory
-            else:
+            elif stored.pointer.size:
                 missing.append((index, self.prediction(stored)))
+            else:
+                missing.append((index, self._shown(frame, stored)))
         if missing:
             region = missing[0][1].region
             device = self.tracker.embed(self.source, frame, region).features.device
@@ -128,6 +133,11 @@ class Recollection:
                 found[index] = memory
                 self._keep(masks[index], prediction, memory)
         return [found[index] for index in range(len(masks))]
+
+    def _shown(self, frame: int, stored: StoredMask) -> Prediction:
+        query = Query(mask=stored.paint(self.source.shape), clip_length=len(self.source))
+        (prediction,) = self.tracker.segment(self.source, frame, [query])
+        return prediction
 
     def _keep(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from threading import RLock
 
 import numpy as np
@@ -150,13 +151,7 @@ class Session:
         prompts = list(prompts)
         for prompt in prompts:
             self._check(prompt)
-
-        def change(annotation: Annotation) -> Annotation:
-            for prompt in prompts:
-                annotation = annotation.with_prompt(prompt)
-            return annotation
-
-        self._edit(change)
+        self._edit(lambda annotation: reduce(Annotation.with_prompt, prompts, annotation))
 
     def add_point(self, object_id: ObjectId, frame: int, point: Point) -> None:
         """Add a click, which refines the object's mask where one is shown.
@@ -193,6 +188,18 @@ class Session:
         check_painted(frame, labels, self.frames.shape)
         self._edit(lambda annotation: annotation.with_paint(frame, labels.astype(np.uint16)))
 
+    def accept(self, object_ids: Iterable[ObjectId], frames: range) -> None:
+        """Lock objects' masks on ascending frames: later propagations lean on them."""
+        self._edit_each(Annotation.with_accepted, object_ids, frames)
+
+    def reopen(self, object_ids: Iterable[ObjectId], frames: range) -> None:
+        """Let propagations change objects' accepted masks on ascending frames again."""
+        self._edit_each(Annotation.without_accepted, object_ids, frames)
+
+    def clear(self, object_ids: Iterable[ObjectId], frames: range) -> None:
+        """Remove objects' tracked masks on ascending frames, but for accepted ones."""
+        self._edit_each(Annotation.without_masks, object_ids, frames)
+
     def unpaint(self, frame: int) -> None:
         """Show the masks on a frame again."""
         self._edit(lambda annotation: annotation.without_paint(frame))
@@ -224,11 +231,10 @@ class Session:
     def with_tracker(self, tracker: Tracker) -> Session:
         """Return a session with the same prompts and another tracker, and no past.
 
-        Masks of another network stay visible, all stale.
+        Masks of another network stay visible, all stale but those that were accepted.
         """
-        annotation = self.annotation
-        if tracker.network is not self.tracker.network:
-            annotation = annotation.for_another_network()
+        same = tracker.network is self.tracker.network
+        annotation = self.annotation if same else self.annotation.for_another_network()
         return Session(self.frames, tracker, annotation)
 
     def embed(self, frame: int) -> FrameEmbedding:
@@ -334,6 +340,11 @@ class Session:
             if changed is not self.annotation:
                 self._run = None
                 self._history.edit(changed)
+
+    def _edit_each(
+        self, change: Callable[..., Annotation], object_ids: Iterable[ObjectId], frames: range
+    ) -> None:
+        self._edit(lambda before: reduce(lambda a, k: change(a, k, frames), object_ids, before))
 
     def _check(self, prompt: AnyPrompt) -> None:
         check_prompt(prompt, len(self.frames), *self.frames.shape)

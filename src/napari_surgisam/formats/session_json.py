@@ -71,7 +71,7 @@ def state_to_json(state: SessionState, parts: Parts) -> Json:
             for (k, frame), draft in sorted(known.drafts.items())
         ],
         "stale": _spans_to_json(known.stale),
-        "reviewed": _spans_to_json(state.reviewed),
+        "reviewed": _spans_to_json(known.accepted),
         "painted": [
             {
                 "frame": frame,
@@ -123,6 +123,7 @@ def state_from_json(data: Json, parts: Parts, *, masks: bool = True) -> SessionS
             ),
             stale=MappingProxyType(_spans(data["stale"])),
             painted=MappingProxyType({f: parts.read(e["file"]) for f, e in painted.items()}),
+            accepted=MappingProxyType(_spans(data["reviewed"])),
         )
     source, plan = dict(data["source"]), data["plan"]
     source["at"] = MappingProxyType({int(axis): int(index) for axis, index in source["at"]})
@@ -137,7 +138,6 @@ def state_from_json(data: Json, parts: Parts, *, masks: bool = True) -> SessionS
         objects=MappingProxyType(objects),
         order=plan["order"],
         span=(plan["span"][0], plan["span"][1]),
-        reviewed=MappingProxyType(_spans(data["reviewed"])) if masks else MappingProxyType({}),
         touched=MappingProxyType(
             {f: frozenset(e["objects"]) for f, e in painted.items() if e["objects"] is not None}
             if masks

@@ -94,14 +94,12 @@ class SessionState:
     source : SourceRecord
     model : ModelRecord
     annotation : Annotation
-        Prompts, masks with their scores, what is out of date, and what was painted.
+        Prompts, masks with their scores, what is out of date, accepted and painted.
     objects : mapping of ObjectId to ObjectRecord
     order : str
         Of the plan; empty chooses by the kind of the source.
     span : (int, int or None)
         Frames that the plan may visit, half-open.
-    reviewed : mapping of ObjectId to tuple of range
-        Frames that a person has accepted.
     touched : mapping of int to frozenset of int
         Labels that a person changed on each painted frame; all of them where it is missing.
     view : mapping of str to anything that JSON can hold
@@ -114,8 +112,5 @@ class SessionState:
     objects: Mapping[ObjectId, ObjectRecord] = field(default_factory=lambda: MappingProxyType({}))
     order: str = ""
     span: tuple[int, int | None] = (0, None)
-    reviewed: Mapping[ObjectId, tuple[range, ...]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
     touched: Mapping[int, frozenset[int]] = field(default_factory=lambda: MappingProxyType({}))
     view: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

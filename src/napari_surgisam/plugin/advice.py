@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from napari_surgisam.data.prompts import ObjectId
-from napari_surgisam.plugin.objects import doubtful_places
 
 if TYPE_CHECKING:
     from napari_surgisam.engine.session import Session
@@ -47,8 +46,17 @@ def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str)
     return "Click again to correct the mask; A adds an object; P propagates."
 
 
-def outcome(session: Session, unit: str, *, cancelled: bool) -> str:
-    """Say what a propagation has brought, and what to do with it."""
+def outcome(session: Session, unit: str, *, doubtful: int, cancelled: bool) -> str:
+    """Say what a propagation has brought, and what to do with it.
+
+    Parameters
+    ----------
+    session : Session
+    unit : {"frame", "slice", "picture"}
+    doubtful : int
+        Places where the masks are doubtful.
+    cancelled : bool
+    """
     frames = {f for masklet in session.masklets.values() for f in masklet}
     if unit == "picture":
         return "The picture has its masks; a click corrects them."
@@ -57,6 +65,6 @@ def outcome(session: Session, unit: str, *, cancelled: bool) -> str:
     text = f"{len(frames):,} of {len(session.frames):,} {unit}s have masks."
     if cancelled:
         return f"Stopped. {text} Propagate goes on; Ctrl+Z takes this run back."
-    if places := doubtful_places(session.annotation):
-        return f"{text} {len(places)} doubtful place{'s' if len(places) > 1 else ''}: press N."
+    if doubtful:
+        return f"{text} {doubtful:,} doubtful place{'s' if doubtful > 1 else ''}: press N."
     return f"{text} Look through them; a click on a {unit} corrects it."

@@ -15,7 +15,7 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("B", "draw_box", "draw a box around the object"),
     ("P", "propagate", "propagate"),
     ("Escape", "escape", "cancel, keeping what is done; end drawing boxes"),
-    ("N", "next_doubtful", "next doubtful frame"),
+    ("N", "next_doubtful", "next doubtful frame, the worst first"),
     ("Control-Z", "undo", "undo the last click, stroke or propagation"),
     ("Control-Shift-Z", "redo", "redo"),
 )

@@ -169,13 +169,16 @@ class LiveSession(QObject):
         self.writer.ledger.release(frame, self.writer.read(frame))
         self._paint([frame])
 
-    def propagate(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> None:
-        """Carry the prompts through the frames of a plan."""
+    def propagate(
+        self, plan: Plan, object_ids: Iterable[ObjectId] | None = None, *, anew: bool = False
+    ) -> None:
+        """Carry the prompts through the frames of a plan: what is out of date, or all anew."""
         if self.session is None or self.is_propagating:
             return
         chosen = None if object_ids is None else tuple(object_ids)
+        update = None if anew else update_rule()
         self._propagation = self._thread.run(
-            session_jobs.propagate(self.session, plan, chosen, update_rule()),
+            session_jobs.propagate(self.session, plan, chosen, update),
             on_event=self._on_step,
             on_error=self._on_broken,
             on_end=self._on_propagated,
@@ -190,13 +193,20 @@ class LiveSession(QObject):
 
     def remove_object(self, object_id: ObjectId) -> None:
         """Remove an object's prompts and masks."""
-        if self.session is None:
-            return
-        before = self.session.annotation
         self._given = {key: p for key, p in self._given.items() if key[0] != object_id}
         self._wanted = dict(self._given)
-        self.session.remove_object(object_id)
+        self.edit(lambda session: session.remove_object(object_id))
+
+    def edit(self, change: Callable[[Session], object]) -> bool:
+        """Change the session; False where nothing changed. It stops a propagation."""
+        before = self.annotation
+        if self.session is not None:
+            change(self.session)
+        if before is None or self.annotation is before:
+            return False
+        self.cancel()
         self._repaint(before)
+        return True
 
     def undo(self) -> bool:
         """Take back the last step, a whole propagation for instance."""
@@ -331,17 +341,11 @@ class LiveSession(QObject):
             )
 
     def _travel(self, step: Callable[[Session], bool]) -> bool:
-        session = self.session
-        if session is None:
+        if not self.edit(step) or self.session is None:
             return False
-        before = session.annotation
-        self.cancel()
-        if not step(session):
-            return False
-        entries = session.book.entries
+        entries = self.session.book.entries
         self._given = {key: p for key, p in entries.items() if isinstance(p, Prompt)}
         self._wanted = dict(self._given)
-        self._repaint(before)
         return True
 
     def _repaint(self, before: Annotation) -> None:

@@ -9,7 +9,6 @@ from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
 from napari_surgisam.plugin.object_table import ObjectRow
 
 if TYPE_CHECKING:
-    from napari_surgisam.data.annotation import Annotation
     from napari_surgisam.engine.session import Session
 
 RGBA = tuple[float, float, float, float]
@@ -26,9 +25,6 @@ PALETTE: tuple[RGBA, ...] = (
 )
 DIMMED = 0.45
 """Opacity of the objects that are not selected."""
-
-DOUBTFUL_IOU = 0.6
-"""Predicted IoU under which a tracked mask is worth a look."""
 
 
 class Objects:
@@ -105,31 +101,6 @@ class Objects:
 def colour_of(object_id: int) -> RGBA:
     """Return an object's colour; it depends on the id alone."""
     return PALETTE[(object_id - 1) % len(PALETTE)]
-
-
-def doubtful_places(annotation: Annotation) -> list[range]:
-    """Return runs of frames on which the network doubts a tracked mask, ascending."""
-    frames = sorted(
-        {
-            frame
-            for masklet in annotation.masklets.values()
-            for frame in masklet
-            if not (mask := masklet[frame]).conditioning
-            and not mask.empty
-            and mask.iou < DOUBTFUL_IOU
-        }
-    )
-    return _runs(frames)
-
-
-def _runs(frames: Iterable[int]) -> list[range]:
-    runs: list[range] = []
-    for frame in frames:
-        if runs and runs[-1].stop == frame:
-            runs[-1] = range(runs[-1].start, frame + 1)
-        else:
-            runs.append(range(frame, frame + 1))
-    return runs
 
 
 def _prompts(session: Session, object_id: ObjectId) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
 
 from napari_surgisam.errors import JobError, ModelError, SurgisamError
-from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.advanced_panel import Settings
 from napari_surgisam.plugin.backstage import Backstage
+from napari_surgisam.plugin.docks import open_dock
 from napari_surgisam.plugin.grid import describe_frames
 from napari_surgisam.plugin.keys import TabKey
 from napari_surgisam.plugin.layer_reading import level_count, own_viewer, slider_axes
@@ -72,7 +72,7 @@ class SegmentWidget(SegmentForm):
         self.models.fetch_requested.connect(self.downloads.fetch)
         self.models.import_requested.connect(self.downloads.import_file)
         self.downloads.began.connect(self.progress.begin)
-        self.downloads.progressed.connect(self._on_download)
+        self.downloads.progressed.connect(lambda w, e: self.progress.advance(w, e.done, e.total))
         self.downloads.ended.connect(self.progress.end)
         self.downloads.arrived.connect(self._on_model)
         self.downloads.failed.connect(self._fail)
@@ -91,6 +91,7 @@ class SegmentWidget(SegmentForm):
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
         self.progress.cancelled.connect(self.cancel)
+        self.review_button.clicked.connect(lambda _=False: open_dock(self.viewer, "Review"))
 
     def showEvent(self, event: QShowEvent) -> None:
         """Take up Tab when the widget has found its window."""
@@ -270,9 +271,6 @@ class SegmentWidget(SegmentForm):
         else:
             self._load()
 
-    def _on_download(self, what: str, event: Event) -> None:
-        self.progress.advance(what, event.done, event.total)
-
     def _on_model(self, name: str) -> None:
         self.models.refresh()
         self.models.set_value(name)
@@ -286,7 +284,8 @@ class SegmentWidget(SegmentForm):
             self.line.show_message(Message(why, "note"))
         elif self.bench is not None:
             plan = plan_for(self.plan.value(), self.bench.session)
-            self.bench.propagate(plan, only_selected=only_selected)
+            selected = self.bench.objects.selected if only_selected else None
+            self.bench.propagate(plan, None if selected is None else [selected])
 
     def cancel(self) -> None:
         """Stop what runs; what it has done is kept."""

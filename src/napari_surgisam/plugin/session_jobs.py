@@ -156,11 +156,15 @@ def paint_frames(session: Session, frames: list[int]) -> Generator[FramePainted,
 
 
 def propagate(
-    session: Session, plan: Plan, object_ids: tuple[ObjectId, ...] | None, update: Update
+    session: Session, plan: Plan, object_ids: tuple[ObjectId, ...] | None, update: Update | None
 ) -> Generator[FramePainted, None, None]:
-    """Carry the prompts along a plan, painting each frame: those that are out of date, if any."""
-    outdated = session.count_outdated(plan, object_ids)
-    steps = session.propagate(plan, object_ids, update=update if outdated else None)
+    """Carry the prompts along a plan, painting each frame: those that are out of date, if any.
+
+    Without an update, and where nothing is out of date, all frames are done.
+    """
+    if update is not None and not session.count_outdated(plan, object_ids):
+        update = None
+    steps = session.propagate(plan, object_ids, update=update)
     try:
         for event in steps:
             yield _painted(session, event.frame, event.done, event.total)

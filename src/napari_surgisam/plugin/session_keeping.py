@@ -166,7 +166,7 @@ class SessionKeeper(QObject):
             touched = dict(live.writer.ledger.painted)
             model = _record_of(engine, session.tracker.max_conditioning)
             known = None if self._opened is None else self._opened.state
-            state = SessionState(
+            return SessionState(
                 self._source(session.frames),
                 model,
                 self._with_paint(session.annotation, touched),
@@ -176,7 +176,6 @@ class SessionKeeper(QObject):
                 touched=MappingProxyType(touched),
                 view=self._view,
             )
-            return state if known is None else replace(state, reviewed=known.reviewed)
 
     def _save_to(self, folder: SessionFolder) -> None:
         state = self.snapshot()

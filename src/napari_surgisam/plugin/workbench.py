@@ -18,13 +18,13 @@ from napari_surgisam.plugin.layers import (
     OWNER,
     colour_labels,
     highest_label,
-    show_frame,
 )
 from napari_surgisam.plugin.live_session import LiveSession
 from napari_surgisam.plugin.message_line import Message
-from napari_surgisam.plugin.objects import Objects, doubtful_places
+from napari_surgisam.plugin.objects import Objects
 from napari_surgisam.plugin.painted_frames import PaintedFrames
 from napari_surgisam.plugin.prompt_layers import PromptLayers
+from napari_surgisam.plugin.review import Review
 from napari_surgisam.plugin.session_restoring import masks_layer, restore_objects, take_opened
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class Workbench(QObject):
         self._rows.setSingleShot(True)
         self._rows.timeout.connect(self.rows_changed.emit)
         self.painted = PaintedFrames(self.live, self.unit)
+        self.review = Review(self.live, self.objects, self.unit)
         self._connect()
         self.prompts.read()
         if not self.objects.names:
@@ -186,23 +187,23 @@ class Workbench(QObject):
     def jump(self, object_id: int) -> None:
         """Show the next frame on which an object is prompted."""
         frames = () if self.session is None else self.session.book.frames(ObjectId(object_id))
-        self._jump(frames, f"Object {object_id} has no prompt yet: click on it.")
-
-    def next_doubtful(self) -> None:
-        """Show the next frame whose masks the network doubts."""
-        annotation = self.live.annotation
-        starts = [] if annotation is None else [p.start for p in doubtful_places(annotation)]
-        self._jump(starts, f"No doubtful {self.unit}: the model trusts every mask.")
+        if not frames:
+            self._say(f"Object {object_id} has no prompt yet: click on it.")
+            return
+        here = self.live.frame
+        later = [f for f in frames if here is not None and f > here]
+        self.review.show_frame(later[0] if later else frames[0])
 
     # -- work
 
-    def propagate(self, plan: Plan, *, only_selected: bool = False) -> None:
-        """Carry the prompts through the frames."""
+    def propagate(
+        self, plan: Plan, object_ids: Iterable[ObjectId] | None = None, *, anew: bool = False
+    ) -> None:
+        """Carry the prompts through the frames: what is out of date, or all anew."""
         self.prompts.read()
-        selected = self.objects.selected
         self._deeds.append("step")
         self._say("You can look around meanwhile. A click stops the run and counts.")
-        self.live.propagate(plan, [selected] if only_selected and selected is not None else None)
+        self.live.propagate(plan, object_ids, anew=anew)
 
     def escape(self) -> None:
         """Stop the propagation; where none runs, end drawing boxes."""
@@ -256,7 +257,7 @@ class Workbench(QObject):
             "draw_box": self.draw_box,
             "propagate": self.propagate_requested.emit,
             "escape": self.escape,
-            "next_doubtful": self.next_doubtful,
+            "next_doubtful": self.review.next_doubtful,
             "undo": self.undo,
             "redo": self.redo,
         }
@@ -278,6 +279,9 @@ class Workbench(QObject):
         self.painted.stroked.connect(lambda: self._deeds.append("stroke"))
         self.painted.adopted.connect(self._on_adopted)
         self.painted.released.connect(self.hint)
+        self.review.message.connect(self._say)
+        self.review.chosen.connect(self.select)
+        self.review.edited.connect(lambda: self._deeds.append("step"))
         self.image.events.data.connect(self._on_image_changed)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -305,7 +309,9 @@ class Workbench(QObject):
 
     def _on_finished(self, done: int, cancelled: bool) -> None:
         if self.session is not None and done:
-            self._say(outcome(self.session, self.unit, cancelled=cancelled))
+            doubtful = len(self.review.places())
+            text = outcome(self.session, self.unit, doubtful=doubtful, cancelled=cancelled)
+            self._say(text)
 
     def _on_image_changed(self, event: Any = None) -> None:
         self.closed.emit(f"The pixels of {self.image.name} changed, so segmenting it has ended.")
@@ -326,14 +332,6 @@ class Workbench(QObject):
 
     def _say(self, text: str) -> None:
         self.message.emit(Message(text))
-
-    def _jump(self, frames: Iterable[int], nothing: str) -> None:
-        ordered, here = sorted(frames), self.live.frame
-        if not ordered:
-            self._say(nothing)
-            return
-        later = [f for f in ordered if here is not None and f > here]
-        show_frame(self.viewer, self.image, self.grid, later[0] if later else ordered[0])
 
     def _show_prompts(self) -> None:
         if self.session is not None:
