@@ -37,7 +37,7 @@ from napari_surgisam.engine.network import Prediction
 from napari_surgisam.metrics.masks import iou
 
 Figures = NDArray[np.floating]
-GOOD = 0.5
+BAD = 0.5
 """True IoU under which a mask is bad."""
 
 
@@ -133,11 +133,11 @@ def table(rankings: list[Ranking]) -> str:
 def threshold(rankings: list[Ranking]) -> str:
     """Say what the default's threshold finds."""
     name = next(name for name, score in CONFIDENCES.items() if score is DEFAULT)
-    bad = np.concatenate([r.true_iou for r in rankings]) < GOOD
+    bad = np.concatenate([r.true_iou for r in rankings]) < BAD
     doubtful = np.concatenate([r.scores[name] for r in rankings]) < LEAST
     right, there = np.count_nonzero(bad & doubtful), np.count_nonzero(doubtful)
     return (
-        f"Of {len(bad)} frames, {np.count_nonzero(bad)} have an IoU under {GOOD}. {name} is under "
+        f"Of {len(bad)} frames, {np.count_nonzero(bad)} have an IoU under {BAD}. {name} is under "
         f"{LEAST} on {there} frames: {right / max(there, 1):.0%} of these are bad ones, and "
         f"{right / max(np.count_nonzero(bad), 1):.0%} of the bad ones are among them."
     )

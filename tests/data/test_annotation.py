@@ -137,6 +137,14 @@ def test_only_frames_with_an_answered_mask_are_accepted():
     assert annotation.with_accepted(2, range(9)) is annotation
 
 
+def test_no_new_mask_replaces_an_accepted_one():
+    annotation = tracked(range(4)).with_accepted(1, range(1, 3))
+    after = annotation.with_masks(2, {1: mask(), 2: mask()}).with_masks(3, {1: mask()})
+    assert after.mask(1, 2) is annotation.mask(1, 2)
+    assert after.mask(1, 3) is not annotation.mask(1, 3)
+    assert after.mask(2, 2) is not None
+
+
 def test_accepted_frames_are_never_out_of_date():
     annotation = tracked(range(12), prompted=[0]).with_accepted(1, range(4, 8))
     annotation = annotation.with_point(1, 10, POINT)

@@ -158,6 +158,27 @@ def test_the_open_button_opens_them_without_a_question(make_napari_viewer, tmp_p
     assert scans.DICOM in layer.metadata
 
 
+@pytest.mark.qt
+def test_slices_dropped_one_by_one_are_one_layer(make_napari_viewer, tmp_path, volume):
+    viewer = make_napari_viewer()
+    slices = series(tmp_path / "ct", volume)
+    paths = [str(path.rename(path.with_suffix(".dcm"))) for path in slices]
+    series(tmp_path / "other", volume, SeriesInstanceUID="1.2.9")
+    viewer.open(paths, plugin="napari-surgisam")
+    assert [layer.data.shape for layer in viewer.layers] == [volume.shape]
+    open_file(viewer, paths[0])
+    open_file(viewer, next((tmp_path / "other").iterdir()))
+    assert len(viewer.layers) == 2
+
+
+@pytest.mark.qt
+def test_radiographs_of_one_series_are_layers_of_their_own(make_napari_viewer, tmp_path, volume):
+    viewer = make_napari_viewer()
+    for k in range(2):
+        open_file(viewer, save(image(volume[k], Modality="DX"), tmp_path / f"view{k}.dcm"))
+    assert len(viewer.layers) == 2
+
+
 def test_a_file_without_an_image_says_so(tmp_path, volume):
     report = image(volume[0], Modality="SR")
     del report.Rows

@@ -177,10 +177,12 @@ class Annotation:
         )
 
     def with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
-        """Return a copy with new masks on a frame; those of prompts answer their drafts."""
+        """Return a copy with new masks on a frame, unless accepted; they answer their drafts."""
         masklets, stale = dict(self.masklets), dict(self.stale)
         answered = []
         for object_id, mask in masks.items():
+            if self.is_accepted(object_id, frame):
+                continue
             masklet = masklets.get(object_id)
             masklet = Masklet(object_id) if masklet is None else masklet
             masklets[object_id] = masklet.with_mask(frame, mask)

@@ -193,6 +193,8 @@ class LiveSession(QObject):
 
     def remove_object(self, object_id: ObjectId) -> None:
         """Remove an object's prompts and masks."""
+        if self.session is None:
+            return
         self._given = {key: p for key, p in self._given.items() if key[0] != object_id}
         self._wanted = dict(self._given)
         self.edit(lambda session: session.remove_object(object_id))

@@ -75,8 +75,9 @@ def open_file(viewer: ViewerModel, path: str | Path) -> None:
     from napari_surgisam.plugin.scans import read_dicom
 
     if not Path(path).suffix and is_dicom(Path(path)):  # readers are found by endings
-        for data, facts, _ in read_dicom(path):
-            viewer.add_image(data, **facts)
+        for data, *facts in read_dicom(path):
+            if facts:
+                viewer.add_image(data, **facts[0])
         return
     readers = PluginManager.instance().iter_compatible_readers([str(path)])
     ours = any(reader.command.startswith(f"{PLUGIN}.") for reader in readers)

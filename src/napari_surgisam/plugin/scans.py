@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 DICOM = "surgisam_dicom"
 """Key of a layer's metadata: the path that its DICOM images were opened from."""
 
+SERIES = "surgisam_series"
+"""Key of a layer's metadata: what tells the DICOM series, or a lone image, from others."""
+
+_NOTHING: Any = [(None,)]  # how a reader says that it was right to ask, but there is no layer
+
 
 def dicom_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
     """Return a function that opens a DICOM image, or the series of a slice.
@@ -53,14 +58,41 @@ def folder_reader(path: PathLike | Sequence[PathLike]) -> ReaderFunction | None:
 
 
 def read_dicom(path: Any) -> list[LayerData]:
-    """Open DICOM lazily, one frame at a time, in real values and its own window."""
+    """Open DICOM lazily, one frame at a time, in real values and its own window.
+
+    Slices of a series that the viewer shows are passed over, for whoever drops all of them on
+    it: napari asks for each by itself.
+    """
     file = Path(path)
+    if file.is_file() and _is_shown(file):
+        nothing: list[LayerData] = _NOTHING
+        return nothing
     layer, notice = wait_for(lambda: _load_dicom(file))
     if notice:
         from napari.utils.notifications import show_warning
 
         show_warning(notice)
     return [layer]
+
+
+def _is_shown(file: Path) -> bool:
+    """Whether the viewer shows the series of a slice; say so where it is the same file."""
+    from napari import current_viewer
+    from napari.utils.notifications import show_info
+
+    from napari_surgisam.formats.dicom_headers import read_header
+
+    viewer = current_viewer()
+    if viewer is None or not any(SERIES in layer.metadata for layer in viewer.layers):
+        return False
+    header = read_header(file)
+    keys = {header.key, header.text("SOPInstanceUID")} - {""}
+    for layer in viewer.layers:
+        if layer.metadata.get(SERIES) in keys:
+            if layer.metadata[DICOM] == str(file):
+                show_info(f"{file} is open already: {layer.name}.")
+            return True
+    return False
 
 
 def read_itk(path: Any) -> list[LayerData]:
@@ -85,11 +117,14 @@ def _load_dicom(file: Path) -> tuple[LayerData, str]:
         fancy=False,
         meta=np.empty((0,) * pixels.ndim, pixels.dtype),
     )
+    first = stack.frames[0].header
+    key = first.key if leading else first.text("SOPInstanceUID")
     axes = (*{0: "", 1: "t" if stack.temporal else "z", 2: "tz"}[leading], "y", "x")
     facts = _placed(axes, stack.spacing) | {
-        "name": stack.frames[0].header.text("SeriesDescription") or file.stem,
+        "name": first.text("SeriesDescription") or file.stem,
         "rgb": pixels.rgb,
-        "metadata": {DICOM: str(file)} | ({} if stack.affine is None else {AFFINE: stack.affine}),
+        "metadata": {DICOM: str(file), SERIES: key}
+        | ({} if stack.affine is None else {AFFINE: stack.affine}),
     }
     if pixels.window is not None:
         facts["contrast_limits"] = pixels.window
