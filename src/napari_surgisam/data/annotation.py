@@ -61,6 +61,9 @@ class Annotation:
         Frames whose masks, where tracked, were made before a prompt beside them changed.
     painted : mapping of int to bytes
         Labels that a person painted, by frame, compressed.
+    by_class : mapping of ObjectId to tuple of range
+        Frames whose masks were found by the name of a class. Each stands for itself: prompts
+        beside it do not make it stale.
     """
 
     book: PromptBook = field(default_factory=PromptBook)
@@ -70,6 +73,9 @@ class Annotation:
         default_factory=lambda: MappingProxyType({})
     )
     painted: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    by_class: Mapping[ObjectId, tuple[range, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
 
     @property
     def object_ids(self) -> tuple[ObjectId, ...]:
@@ -168,11 +174,12 @@ class Annotation:
             masklets=_less(self.masklets, [object_id]),
             drafts=_less(self.drafts, [key for key in self.drafts if key[0] == object_id]),
             stale=_less(self.stale, [object_id]),
+            by_class=_less(self.by_class, [object_id]),
         )
 
     def with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
         """Return a copy with new masks on a frame; those of prompts answer their drafts."""
-        masklets, stale = dict(self.masklets), dict(self.stale)
+        masklets, stale, by_class = dict(self.masklets), dict(self.stale), dict(self.by_class)
         answered = []
         for object_id, mask in masks.items():
             masklet = masklets.get(object_id)
@@ -182,11 +189,17 @@ class Annotation:
                 answered.append((object_id, frame))
             if object_id in stale:
                 stale[object_id] = _cut(stale[object_id], frame)
+            if mask.by_class:
+                parts = by_class.get(object_id, ())
+                by_class[object_id] = _unite((*parts, range(frame, frame + 1)))
+            elif object_id in by_class:
+                by_class[object_id] = _cut(by_class[object_id], frame)
         return replace(
             self,
             masklets=MappingProxyType(masklets),
             drafts=_less(self.drafts, answered) if self.drafts else self.drafts,
             stale=MappingProxyType(stale),
+            by_class=MappingProxyType(by_class),
         )
 
     def with_paint(self, frame: int, labels: NDArray[np.uint16]) -> Annotation:
@@ -208,6 +221,7 @@ class Annotation:
             masklets=MappingProxyType(masklets),
             drafts=MappingProxyType(dict.fromkeys(self.book.entries, Draft())),
             stale={k: (range(min(m), max(m) + 1),) for k, m in masklets.items() if len(m)},
+            by_class=MappingProxyType({}),
         )
 
     def is_stale(self, object_id: ObjectId, frame: int) -> bool:
@@ -263,7 +277,10 @@ class Annotation:
         prompted = [f for f in book.frames(object_id) if f != frame]
         start = max((f + 1 for f in prompted if f < frame), default=min(masklet))
         stop = min((f for f in prompted if f > frame), default=max(masklet) + 1)
-        parts = _unite((*self.stale.get(object_id, ()), range(start, stop)))
+        parts: Iterable[range] = (range(start, stop),)
+        for known in self.by_class.get(object_id, ()):
+            parts = [piece for part in parts for piece in _without(part, known)]
+        parts = _unite((*self.stale.get(object_id, ()), *parts))
         return MappingProxyType({**self.stale, object_id: parts})
 
 

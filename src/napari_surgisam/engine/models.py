@@ -244,6 +244,7 @@ def build_network(
                 device=str(on),
                 precision=dtype,
                 encoder_fingerprint=fingerprint,
+                classes=checkpoint.classes,
             )
         if checkpoint.architecture == "sam2":
             from napari_surgisam.engine.sam2_network import load_sam2
@@ -255,6 +256,7 @@ def build_network(
                 device=str(on),
                 precision=dtype,
                 encoder_fingerprint=fingerprint,
+                classes=checkpoint.classes,
             )
     except RuntimeError as error:  # torch's word for weights that do not fit
         if "state_dict" not in str(error):

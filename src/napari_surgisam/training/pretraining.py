@@ -145,7 +145,6 @@ class _Curriculum:
             )
         return batch, Lesson(objects=5, rounds=(2, 3, 2, 6)[step % 4])
 
-
     def _next(self, key: tuple[bool, float], step: int) -> SyntheticBatch:
         """Return a batch that is new, or one that was seen some steps ago in another view.
 
