@@ -192,3 +192,27 @@ def test_objects_go_round_and_keep_their_colours():
     objects.remove(8)
     assert objects.selected == 1
     assert len({colour_of(i) for i in range(1, 9)}) == 8
+
+
+def test_classes_become_objects_of_their_names():
+    objects = Objects()
+    objects.add()
+    assert objects.include_classes({"liver": 1, "hook": 4}, used=()) == {1: "liver", 4: "hook"}
+    assert objects.names == {1: "liver", 4: "hook"}
+    assert objects.selected == 1
+
+
+def test_classes_leave_the_objects_of_a_person_alone():
+    objects = Objects()
+    objects.add()
+    objects.add()
+    objects.names[2] = "fat"
+    found = objects.include_classes({"liver": 1, "fat": 7, "hook": 9}, used=(1,))
+    assert found == {3: "liver", 2: "fat", 9: "hook"}
+    assert objects.names == {1: "object 1", 2: "fat", 3: "liver", 9: "hook"}
+    assert objects.include_classes({"hook": 9}, used=(1, 9)) == {9: "hook"}
+
+
+def test_classes_get_ids_above_those_of_a_persons_labels():
+    found = Objects().include_classes({"liver": 1, "hook": 9}, used=(), taken=[3])
+    assert found == {4: "liver", 9: "hook"}

@@ -52,13 +52,25 @@ def label_frames(
     """
     tracker, source = recollection.tracker, recollection.source
     check_classes(objects.values(), tracker.network.classes)
-    frames = span.frames(len(source))
+    frames = frames_of(span, len(source))
+    return _label(record, recollection, objects, frames, before or Interrupted())
+
+
+def frames_of(span: Span, length: int) -> range:
+    """Return the frames of a span in a source of some length.
+
+    Raises
+    ------
+    PromptError
+        If there are none.
+    """
+    frames = span.frames(length)
     if not frames:
         raise PromptError(
             f"The span {span.start}:{'' if span.stop is None else span.stop} has no frames: the "
-            f"source has frames 0 to {len(source) - 1}."
+            f"source has frames 0 to {length - 1}."
         )
-    return _label(record, recollection, objects, frames, before or Interrupted())
+    return frames
 
 
 def _label(

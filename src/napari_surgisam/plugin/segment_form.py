@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_surgisam.plugin.advanced_panel import AdvancedPanel
+from napari_surgisam.plugin.class_labelling import ClassesButton
 from napari_surgisam.plugin.keys import help_text
 from napari_surgisam.plugin.message_line import Message, MessageLine
 from napari_surgisam.plugin.model_chooser import ModelChooser
@@ -50,6 +51,7 @@ class SegmentForm(QWidget):
         self.plan = PlanWidget()
         self.propagate_button = QPushButton("Propagate")
         self.selected_button = QPushButton("only this object")
+        self.classes_button = ClassesButton()
         self.progress = ProgressRow()
         self.line = MessageLine()
         self.advanced = AdvancedPanel()
@@ -76,6 +78,7 @@ class SegmentForm(QWidget):
         layout.addWidget(self.table)
         layout.addWidget(self.plan)
         layout.addLayout(buttons)
+        layout.addWidget(self.classes_button)
         layout.addWidget(self.progress)
         layout.addWidget(self.line)
         layout.addWidget(self.advanced)
