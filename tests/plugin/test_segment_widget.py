@@ -551,6 +551,8 @@ def test_label_classes_fills_every_frame_without_a_click(class_desk, qtbot):
     desk, widget = class_desk, class_desk.widget
     assert not widget.classes_button.isHidden()
     assert "bright, dim" in widget.classes_button.toolTip()
+    widget.bench.hint()
+    assert "press Label classes: this model knows bright, dim" in widget.line.message.text
     with qtbot.waitSignal(widget.bench.live.finished, timeout=20_000):
         qtbot.mouseClick(widget.classes_button, Qt.MouseButton.LeftButton)
     desk.settle()

@@ -13,7 +13,6 @@ from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.engine.checkpoints import (
     CLASS_TOKENS,
     Checkpoint,
-    read_checkpoint,
     read_classes,
     write_checkpoint,
 )
@@ -154,23 +153,28 @@ def test_another_recipe_goes_on_and_keeps_the_classes(data, small_model, tmp_pat
     assert torch.equal(load_file(first)[CLASS_TOKENS], load_file(second)[CLASS_TOKENS])
 
 
-def test_a_sam2_with_classes_is_exported_without_them(tmp_path):
+def test_a_sam2_learns_classes_and_is_exported_without_them(data, tmp_path):
     from sam2.build_sam import build_sam2
 
-    from napari_surgisam.engine.class_prompts import with_class_prompts
     from napari_surgisam.engine.sam2_network import load_sam2
 
     config = "configs/sam2.1/sam2.1_hiera_t.yaml"
     torch.manual_seed(0)
+    base, named = tmp_path / "base.safetensors", tmp_path / "named.safetensors"
     state = load_sam2(config, None, image_size=64).model.state_dict()
-    named, out = tmp_path / "named.safetensors", tmp_path / "official.pt"
-    base = Checkpoint("sam2", config, 64, state)
-    write_checkpoint(named, with_class_prompts(base, {"liver": 1}, seed=0))
-    assert load_network(named, image_size=64, **CPU).classes == {"liver": 1}
-    assert CLASS_TOKENS in read_checkpoint(named).state
-    result = _surgisam("models", "export", named, "--out", out)
+    write_checkpoint(base, Checkpoint("sam2", config, 64, state))
+    brief = "--recipe classes --epochs 1 --val-fraction 0 --samples-per-class 1 --device cpu -q"
+    tuned = _surgisam("finetune", data, "--base", base, "--out", named, *brief.split())
+    assert tuned.exit_code == 0, tuned.output
+    out = tmp_path / "official.pt"
+    result = _surgisam("models", "export", "named", "--out", out)
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{config}\n"
-    assert "Left out: the prompts of classes (liver)" in result.stderr
+    assert "Left out: the prompts of classes (bright, dim)" in result.stderr
     loaded = build_sam2(config, str(out), device="cpu").state_dict()  # strict about names
-    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+    weights = load_file(named)
+    assert set(weights) - set(loaded) == {CLASS_TOKENS}
+    assert all(torch.equal(loaded[name], weights[name].float()) for name in loaded)
+    moved = {name for name in state if not torch.equal(state[name], weights[name])}
+    assert moved
+    assert all(name.startswith("sam_mask_decoder.") for name in moved)
