@@ -25,6 +25,7 @@ from napari_surgisam.formats.class_tables import ClassTable
 from napari_surgisam.formats.labels import read_labels
 from napari_surgisam.metrics.masks import dsc
 from napari_surgisam.training.finetuning import FinetuneOptions, Finetuning
+from napari_surgisam.training.trainee import Trainee
 
 pytestmark = pytest.mark.sam2
 
@@ -74,6 +75,23 @@ def test_two_classes_are_learned_apart_and_found_in_a_film_never_seen(tmp_path):
     scores = {(a, b): dsc(found == a, truth == b) for a in NAMES for b in NAMES}
     assert min(scores[1, 1], scores[2, 2]) > 0.6
     assert max(scores[1, 2], scores[2, 1]) < 0.3
+
+
+def test_most_clips_ask_for_every_class_and_some_are_clicked_on(small_model):
+    options = FinetuneOptions(
+        recipe="classes", base=str(small_model), samples_per_class=4, val_fraction=0, **CPU
+    )
+    pupil = Trainee(Finetuning.prepare([_case(0), _case(1)], options))
+    pupil.practice.train()
+    practised = []
+    for number in range(16):
+        clip, lesson = pupil.curriculum(number)
+        random = torch.Generator().manual_seed(number)
+        outcome = pupil.practice(clip, lesson, random)
+        if "classes" in outcome.ious:
+            assert outcome.prompts == 4 * 2  # frames and classes, absent ones too
+        practised.append(next(iter(outcome.ious)))
+    assert 0 < practised.count("click 1") < practised.count("classes")
 
 
 @pytest.fixture

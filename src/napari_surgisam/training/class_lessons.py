@@ -9,12 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from napari_surgisam.engine.network import FrameEmbedding, Network, Query
+from napari_surgisam.training.clip_reading import LabelledClip
 from napari_surgisam.training.lessons import ClipBatch, Lesson, Outcome, Practice
 from napari_surgisam.training.losses import LossWeights, binary_iou, covers, masklet_loss
+
+CLICKED = 0.25
+"""Share of the clips whose first frame is practised with clicks."""
 
 
 class ClassPractice(Practice):
     """Asks for classes on every frame of a clip, those that are there and some that are not.
+
+    Some clips are clicked on instead, lest the decoder forget how a click corrects a mask.
 
     Parameters
     ----------
@@ -38,6 +44,9 @@ class ClassPractice(Practice):
         self.classes = tuple(classes)
 
     def _practise(self, batch: ClipBatch, lesson: Lesson, random: torch.Generator) -> Outcome:
+        clicked = torch.rand(1, generator=random, device=random.device) < CLICKED
+        if clicked and isinstance(batch, LabelledClip):
+            return super()._practise(batch.first_frame(), lesson, random)
         embeddings = self.embed(batch)
         seen: list[FrameEmbedding] = []
         queries: list[Query] = []

@@ -51,6 +51,15 @@ class LabelledClip:
         """Return the (T, S, S) bool mask of an object; objects have no parts here."""
         return self.labels[clip] == label
 
+    def first_frame(self) -> LabelledClip:
+        """Return the clip's first frame alone."""
+        return replace(
+            self,
+            images=self.images[:, :1],
+            labels=self.labels[:, :1],
+            places=self.places[:1],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ClipReader:
