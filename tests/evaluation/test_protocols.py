@@ -247,3 +247,8 @@ def test_only_labelled_frames_are_looked_at_by_class(discs):
     _, answer = run(ClassProtocol(), case, Tracker(network))
     assert sorted(discs.reads) == [2, 7]
     assert set(np.unique(answer.labels)) == {0, 1}
+
+
+def test_a_model_that_knows_none_of_the_classes_is_not_scored(open_case, tracker):
+    with pytest.raises(PromptError, match=r"none of the classes of film \(1, 2\); it knows none"):
+        run(ClassProtocol(), open_case, tracker)

@@ -14,6 +14,7 @@ from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.engine.plan import Span
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import Tracker
+from napari_surgisam.errors import PromptError
 from napari_surgisam.evaluation.answers import (
     Answer,
     EvaluationProtocol,
@@ -157,10 +158,15 @@ class ClassProtocol:
     solid: ClassVar[bool | None] = None
 
     def run(self, case: OpenCase, tracker: Tracker, seed: int) -> Running:
-        """Label the frames that have a truth."""
+        """Label the frames that have a truth; a model must know one of its classes."""
         truth, names = by_class(case)
         known = tracker.network.classes
         objects = {label: name for name, label in names.items() if name in known}
+        if not objects:
+            raise PromptError(
+                f"The model knows none of the classes of {case.name} ({', '.join(names)}); it "
+                f"knows {', '.join(known) or 'none'}. Tune one with --recipe classes."
+            )
         others = [name for name in known if name not in names]  # they compete for pixels, too
         first = max(truth.object_ids) + 1
         rivals = {ObjectId(k): name for k, name in enumerate(others, start=first)}
