@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ class FakeNetwork:
     """An object is what is as bright as the clicked pixel, or as the remembered pointer.
 
     A negative point clears its surroundings. One click without memory gives three masks of
-    growing tolerance. `queries` and `remembered` record what was asked.
+    growing tolerance. `queries` and `remembered` record what was asked. Of `classes`, the label
+    is the brightness, too.
     """
 
     memory_slots = 6
@@ -26,6 +28,7 @@ class FakeNetwork:
     mask_size = 32
     device = torch.device("cpu")
     volume_presence = 0.0
+    classes: ClassVar[dict[str, int]] = {}
 
     def __init__(self, encoder_fingerprint: str = "fake") -> None:
         self.encoder_fingerprint = encoder_fingerprint
@@ -67,7 +70,9 @@ class FakeNetwork:
             brightness = image[logits > 0].mean() if (logits > 0).any() else torch.tensor(-1e3)
             return self._prediction([logits], [1.0], brightness, query)
         positive = [p for p in query.points if p.positive]
-        if positive:
+        if query.class_name:
+            brightness = torch.tensor(float(self.classes[query.class_name]))
+        elif positive:
             brightness = torch.stack([image[at(p.y, p.x)] for p in positive]).mean()
         elif query.box is not None:
             box = query.box

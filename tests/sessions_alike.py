@@ -31,6 +31,7 @@ def assert_same_annotation(one, other):
         assert_same_mask(draft.refined, other.drafts[key].refined)
     assert {k: v for k, v in one.stale.items() if v} == {k: v for k, v in other.stale.items() if v}
     assert dict(one.accepted) == dict(other.accepted)
+    assert dict(one.by_class) == dict(other.by_class)
     assert dict(one.painted) == dict(other.painted)
     assert set(one.masklets) == set(other.masklets)
     for object_id, masklet in one.masklets.items():

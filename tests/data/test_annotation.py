@@ -179,3 +179,19 @@ def test_another_network_answers_anew_only_what_is_not_accepted():
     other = annotation.for_another_network()
     assert set(other.drafts) == {(1, 5)}
     assert other.stale_spans(1) == (range(3, 5),)
+
+
+def test_masks_found_by_class_stand_for_themselves():
+    annotation = Annotation()
+    for frame in range(6):
+        annotation = annotation.with_masks(frame, {1: mask(direction=0)})
+    assert annotation.by_class == {1: (range(6),)}
+    clicked = annotation.with_point(1, 2, Point(1, 1))
+    assert clicked.stale_spans(1) == ()
+    answered = clicked.with_masks(2, {1: mask(conditioning=True, direction=0)})
+    assert answered.by_class == {1: (range(2), range(3, 6))}
+    tracked = answered.with_masks(4, {1: mask()})
+    moved = tracked.with_point(1, 2, Point(3, 3))
+    assert moved.stale_spans(1) == (range(4, 5),)
+    assert not moved.without_object(1).by_class
+    assert not moved.for_another_network().by_class

@@ -8,6 +8,7 @@ from napari_surgisam.data.regions import (
     Region,
     bounds,
     box_within,
+    closer,
     follow,
     inside,
     is_cut,
@@ -143,3 +144,16 @@ def test_the_whole_frame_stays_for_a_large_object_and_narrows_for_a_small_one():
 def test_a_region_at_the_frames_edge_stays_where_it_is():
     corner = Region(60, 160, 40, 40)
     assert follow(corner, Box(85, 180, 99.5, 199.5), FRAME, 20) == corner
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        pytest.param(Box(40, 60, 60, 80), Region(30, 50, 40, 40), id="small"),
+        pytest.param(Box(40, 60, 42, 62), Region(36, 56, 12, 12), id="least"),
+        pytest.param(Box(10, 10, 100, 100), None, id="large"),
+        pytest.param(Box(0, 0, 20, 20), Region(0, 0, 40, 40), id="corner"),
+    ],
+)
+def test_a_small_object_is_looked_at_more_closely(box, expected):
+    assert closer(box, (120, 200), 12) == expected

@@ -17,11 +17,13 @@ from napari_surgisam.evaluation.cases import OpenCase, Truth, whole_truth
 from napari_surgisam.evaluation.interaction import CorrectionProtocol, InteractiveProtocol
 from napari_surgisam.evaluation.protocols import (
     PROTOCOLS,
+    ClassProtocol,
     ImageProtocol,
     SemanticProtocol,
     VideoProtocol,
     VolumeProtocol,
 )
+from napari_surgisam.formats.class_tables import ClassTable
 from napari_surgisam.metrics.masks import dsc, iou
 
 
@@ -59,7 +61,7 @@ def agreement(answer, object_id):
     return dsc(answer.labels == object_id, answer.truth.labels == object_id)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", sorted({*PROTOCOLS} - {"classes"}))
 def test_every_protocol_finds_the_discs_and_counts_its_steps(name, open_case, tracker):
     protocol = PROTOCOLS[name](prompting=Prompting(mode="center"))
     events, answer = run(protocol, open_case, tracker)
@@ -217,3 +219,36 @@ def test_clicks_follow_the_seed_and_the_case_alone(open_case, tracker, prompted)
 def test_impossible_prompts_are_refused_before_anything_runs():
     with pytest.raises(PromptError, match="1 to 10"):
         Prompting(clicks=11)
+
+
+def test_classes_are_found_by_name_and_objects_of_a_class_are_one(discs, prompted):
+    """Two discs of one class, one of another, and a class that the network has never heard of."""
+    network = FakeNetwork()
+    network.classes = {"bright": 230, "dim": 140}
+    film = MovingDiscs(length=6, levels=(230, 235, 140, 90), shape=(192, 128))
+    names = {1: "bright", 2: "bright", 3: "dim", 4: "dark"}
+    table = ClassTable({("", label): name for label, name in names.items()})
+    case = OpenCase("film", film, whole_truth(truth_of(film), film), table)
+    events, answer = run(ClassProtocol(), case, Tracker(network))
+    assert [event.done for event in events] == list(range(1, 7))
+    assert prompted == []
+    assert answer.truth.object_ids == (1, 3, 4)
+    assert agreement(answer, 1) > 0.7
+    assert agreement(answer, 3) > 0.6
+    assert agreement(answer, 4) == 0
+    assert answer.clicks == {}
+
+
+def test_only_labelled_frames_are_looked_at_by_class(discs):
+    network = FakeNetwork()
+    network.classes = {"1": 230, "other": 140}
+    truth = whole_truth(truth_of(discs), discs).only([2, 7])
+    case = OpenCase("film", discs, Truth((truth.labels == 1).astype(np.uint8), truth.frames))
+    _, answer = run(ClassProtocol(), case, Tracker(network))
+    assert sorted(discs.reads) == [2, 7]
+    assert set(np.unique(answer.labels)) == {0, 1}
+
+
+def test_a_model_that_knows_none_of_the_classes_is_not_scored(open_case, tracker):
+    with pytest.raises(PromptError, match=r"none of the classes of film \(1, 2\); it knows none"):
+        run(ClassProtocol(), open_case, tracker)

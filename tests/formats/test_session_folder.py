@@ -53,6 +53,7 @@ def state(*masklets, **changes):
         masklets=MappingProxyType({m.object_id: m for m in masklets}),
         stale=MappingProxyType({one: (range(3, 9), range(20, 30))}),
         accepted=MappingProxyType({one: (range(0, 4),)}),
+        by_class=MappingProxyType({two: (range(5, 6),)}),
     )
     about = {
         "model": ModelRecord("mine", "0" * 64, 512, "sam2", "off", None),

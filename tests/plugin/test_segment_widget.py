@@ -533,3 +533,77 @@ def test_another_depth_is_worked_on_when_asked(make_napari_viewer, qtbot, fake_n
     labels = widget.bench.labels.data
     assert overlap(labels[0, 1], 1, discs.mask(230, 0)[::-1]) > 0.8
     assert not labels[:, 0].any()
+
+
+@pytest.fixture
+def class_desk(desk, fake_network, monkeypatch):
+    """The desk with a model that knows two classes by name: its label is their brightness."""
+    monkeypatch.setattr(fake_network, "classes", {"bright": 230, "dim": 140}, raising=False)
+    desk.widget._renew()
+    return desk
+
+
+def test_a_model_without_classes_offers_no_labelling(desk):
+    assert desk.widget.classes_button.isHidden()
+
+
+def test_label_classes_fills_every_frame_without_a_click(class_desk, qtbot):
+    desk, widget = class_desk, class_desk.widget
+    assert not widget.classes_button.isHidden()
+    assert "bright, dim" in widget.classes_button.toolTip()
+    widget.bench.hint()
+    assert "press Label classes: this model knows bright, dim" in widget.line.message.text
+    with qtbot.waitSignal(widget.bench.live.finished, timeout=20_000):
+        qtbot.mouseClick(widget.classes_button, Qt.MouseButton.LeftButton)
+    desk.settle()
+    assert {row.object_id: row.name for row in widget.table.rows} == {140: "dim", 230: "bright"}
+    labels = widget.bench.labels.data
+    for frame in range(12):
+        for level in (230, 140):
+            assert overlap(labels[frame], level, desk.discs.mask(level, frame)) > 0.7
+    assert [row.frames for row in widget.table.rows] == ["12 ✓", "12 ✓"]
+    assert "12 of 12 frames have masks" in widget.line.message.text
+    assert widget.classes_button.isEnabled()
+    widget.bench.undo()
+    desk.settle()
+    assert not widget.bench.labels.data.any()
+
+
+def test_labelling_keeps_clicks_heeds_the_range_and_can_be_cancelled(class_desk, qtbot, slow):
+    desk, widget = class_desk, class_desk.widget
+    desk.click(140, 2)
+    clicked = widget.bench.labels.data[2].copy()
+    widget.plan.set_value(Plan("forward", Span(1, 9)))
+    steps = []
+
+    def on_progress(event):
+        steps.append(event.frame)
+        assert not widget.classes_button.isEnabled()
+        if len(steps) == 3:
+            widget.cancel()
+
+    widget.bench.live.progressed.connect(on_progress)
+    with qtbot.waitSignal(widget.bench.live.finished, timeout=20_000) as finished:
+        qtbot.mouseClick(widget.classes_button, Qt.MouseButton.LeftButton)
+    assert finished.args[1]
+    desk.settle()
+    labels = widget.bench.labels.data
+    done = np.flatnonzero((labels == 230).any((1, 2))).tolist()
+    assert done == steps[:3] + steps[3:] and done[0] == 1 and len(done) < 8
+    assert set(widget.bench.objects.names.values()) == {"object 1", "bright", "dim"}
+    assert len(widget.bench.session.book) == 1
+    assert clicked.any()
+
+
+def test_a_correction_after_labelling_changes_its_frame_alone(class_desk, qtbot):
+    desk, widget = class_desk, class_desk.widget
+    with qtbot.waitSignal(widget.bench.live.finished, timeout=20_000):
+        qtbot.mouseClick(widget.classes_button, Qt.MouseButton.LeftButton)
+    desk.settle()
+    before = widget.bench.labels.data.copy()
+    desk.click(140, 6, object_id=230)
+    after = widget.bench.labels.data
+    changed = np.flatnonzero((before != after).any((1, 2))).tolist()
+    assert changed in ([], [6])
+    assert widget.bench.session.stale(230) == ()
+    assert "stale" not in "".join(row.frames for row in widget.table.rows)

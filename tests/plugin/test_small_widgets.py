@@ -212,3 +212,27 @@ def test_advanced_settings_are_shown_as_they_were_saved(make, qtbot):
     widget.set_value(replace(saved, axis=7, level=5, policy="sam2:slots=3"))
     assert (widget.value().axis, widget.value().level) == (None, 0)
     assert widget.value().policy == "sam2:slots=3"
+
+
+def test_classes_become_objects_of_their_names():
+    objects = Objects()
+    objects.add()
+    assert objects.include_classes({"liver": 1, "hook": 4}, used=()) == {1: "liver", 4: "hook"}
+    assert objects.names == {1: "liver", 4: "hook"}
+    assert objects.selected == 1
+
+
+def test_classes_leave_the_objects_of_a_person_alone():
+    objects = Objects()
+    objects.add()
+    objects.add()
+    objects.names[2] = "fat"
+    found = objects.include_classes({"liver": 1, "fat": 7, "hook": 9}, used=(1,))
+    assert found == {3: "liver", 2: "fat", 9: "hook"}
+    assert objects.names == {1: "object 1", 2: "fat", 3: "liver", 9: "hook"}
+    assert objects.include_classes({"hook": 9}, used=(1, 9)) == {9: "hook"}
+
+
+def test_classes_get_ids_above_those_of_a_persons_labels():
+    found = Objects().include_classes({"liver": 1, "hook": 9}, used=(), taken=[3])
+    assert found == {4: "liver", 9: "hook"}

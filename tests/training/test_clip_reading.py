@@ -92,3 +92,36 @@ def test_every_epoch_sees_every_sample_in_another_order(cases):
     epochs = [[schedule(e * len(samples) + k) for k in range(len(samples))] for e in range(2)]
     assert set(epochs[0]) == set(epochs[1]) == set(samples)
     assert epochs[0] != epochs[1]
+
+
+def test_class_clips_are_whole_frames_from_anywhere(cases):
+    reader = _reader(cases, "classes", focused=False, classes=("2", "1"))
+    sample = [s for s in choose_samples(cases) if s.class_name == "1"][3]
+    seen = set()
+    for seed in range(8):
+        clip = reader.read(sample, (seed,))
+        frames = [frame for _, frame, _ in clip.places]
+        assert frames[0] == sample.frame
+        assert len(set(frames)) == 4
+        assert all(region is None for _, _, region in clip.places)
+        seen |= set(frames[1:])
+        bright, band = clip.labels[0] == 2, clip.labels[0] == 1  # in the order of the classes
+        assert bright.any((1, 2)).all()
+        assert band.any((1, 2)).all()
+    assert len(seen) > 10
+
+
+def test_small_classes_are_looked_at_more_closely_alone():
+    labels = np.zeros((6, 400, 500), np.uint8)
+    labels[:, 100:120, 300:330] = 1
+    labels[:, 300:390, 100:390] = 2
+    frames = ArrayFrames(np.zeros_like(labels), window=(0, 255), time_axis=0)
+    cases = open_labelled([MemoryCase("film", frames, labels)])
+    reader = _reader(cases, "classes", classes=("1", "2"))
+    small, large = (next(s for s in choose_samples(cases) if s.class_name == name) for name in "12")
+    clips = [reader.read(small, (seed,)) for seed in range(12)]
+    close = [clip for clip in clips if clip.places[0][2] is not None]
+    assert 0 < len(close) < 12
+    assert len({clip.places for clip in close}) == 1  # embedded once
+    assert all(len(clip.places) == 1 and (clip.labels == 1).any() for clip in close)
+    assert all(reader.read(large, (seed,)).places[0][2] is None for seed in range(12))

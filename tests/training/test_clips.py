@@ -8,10 +8,12 @@ from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.errors import DataError
 from napari_surgisam.evaluation.cases import MemoryCase
 from napari_surgisam.formats.class_tables import ClassTable
+from napari_surgisam.training import clips
 from napari_surgisam.training.clips import (
     choose_samples,
     count_by_class,
     find_labelled,
+    label_classes,
     open_labelled,
     split_cases,
 )
@@ -120,3 +122,32 @@ def test_folders_give_their_labelled_cases(tmp_path):
     (tmp_path / "one" / "labels" / "a.tif").unlink()
     with pytest.raises(DataError, match="nothing to learn from"):
         find_labelled([tmp_path / "one"])
+
+
+def _named(name, labels, table):
+    frames = ArrayFrames(np.zeros((1, 16, 16), np.uint8), window=(0, 1))
+    volume = np.zeros((1, 16, 16), np.uint8)
+    for k, label in enumerate(labels):
+        volume[0, 4 * k : 4 * k + 4, :4] = label
+    return MemoryCase(name, frames, volume, ClassTable(table))
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        pytest.param({("", 2): "vein", ("", 10): "bone"}, {"vein": 2, "bone": 10}, id="own"),
+        pytest.param({}, {"2": 2, "10": 10}, id="numbers"),
+        pytest.param({("a", 2): "vein", ("b", 10): "vein"}, {"10": 1, "2": 2, "vein": 3}, id="new"),
+    ],
+)
+def test_classes_keep_their_labels_where_they_have_one_of_their_own(table, expected):
+    cases = open_labelled([_named("a", (2, 10), table), _named("b", (2, 10), table)])
+    found = label_classes(cases)
+    assert found == expected
+    assert list(found) == list(expected)
+
+
+def test_too_many_classes_are_refused(monkeypatch):
+    monkeypatch.setattr(clips, "MOST_CLASSES", 1)
+    with pytest.raises(DataError, match="--merge-labels"):
+        label_classes(open_labelled([_named("a", (2, 10), {})]))

@@ -105,8 +105,9 @@ def _command(*arguments):
     return [sys.executable, "-m", "napari_surgisam", "finetune", *map(str, arguments), *BRIEF]
 
 
-def test_after_kill_9_a_resumed_run_ends_with_the_same_weights(data, small_model, tmp_path):
-    options = [data, "--base", small_model, "--epochs", 3, "--recipe", "biosam2", "-q"]
+@pytest.mark.parametrize("recipe", ["biosam2", "classes"])
+def test_after_kill_9_a_resumed_run_ends_with_the_same_weights(data, small_model, tmp_path, recipe):
+    options = [data, "--base", small_model, "--epochs", 3, "--recipe", recipe, "-q"]
     whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
     subprocess.run(_command(*options, "--out", whole), check=True, timeout=300)
     started = subprocess.Popen(

@@ -6,6 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from napari_surgisam.data.prompts import Point
+from napari_surgisam.engine.checkpoints import read_checkpoint
+from napari_surgisam.engine.class_prompts import with_class_prompts
 from napari_surgisam.engine.models import load_network
 from napari_surgisam.engine.network import Query
 from napari_surgisam.engine.registry import available_models
@@ -41,6 +43,8 @@ def test_only_what_a_recipe_trains_moves(films, small_model, tmp_path, monkeypat
     out = tmp_path / "tuned.safetensors"
     _run(films, out, _options(small_model, recipe, val_fraction=0, learning_rate=1e-2))
     before, after = load_file(small_model), load_file(out)
+    if recipe == "classes":
+        before |= with_class_prompts(read_checkpoint(small_model), {"1": 1, "2": 2}, seed=0).state
     assert set(after) == set(before)
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     parts = {part_of(name) for name in moved}
@@ -81,9 +85,10 @@ def test_a_tuned_model_describes_itself_and_is_in_the_list(films, small_model, t
     assert answer[0].logits.shape[0] == 3
 
 
-def test_a_run_that_was_killed_ends_with_the_same_weights(films, small_model, tmp_path):
+@pytest.mark.parametrize("recipe", ["biosam2", "classes"])
+def test_a_run_that_was_killed_ends_with_the_same_weights(films, small_model, tmp_path, recipe):
     """Bit for bit, also the optimiser's moments; the last step before the kill is lost."""
-    options = _options(small_model, "biosam2", epochs=3, samples_per_class=4)
+    options = _options(small_model, recipe, epochs=3, samples_per_class=4)
     whole = tmp_path / "whole.safetensors"
     _run(films, whole, options)
     cut = tmp_path / "cut.safetensors"

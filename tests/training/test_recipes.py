@@ -40,6 +40,7 @@ def test_what_an_embedding_depends_on_is_the_encoder():
     assert part_of("sam_mask_decoder.conv_s0.weight") == "encoder"
     assert part_of("sam_mask_decoder.transformer.x") == "decoder"
     assert part_of("maskmem_tpos_enc") == "memory"
+    assert part_of("class_prompts.tokens") == "classes"
     assert part_of("a.parametrizations.weight.0.up") == "adapters"
 
 

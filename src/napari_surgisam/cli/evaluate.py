@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_surgisam.evaluation.answers import EvaluationProtocol, Prompting
 
 _TOLERANCE = re.compile(r"(\d+(?:\.\d+)?)\s*(mm|px)?")
-_PROTOCOLS = "image|image-interactive|volume|video|video-semantic|correction"
+_PROTOCOLS = "image|image-interactive|volume|video|video-semantic|correction|classes"
 
 
 @reported
@@ -296,8 +296,8 @@ def _protocol(name: str, prompting: "Prompting", **options: Any) -> "EvaluationP
     if options["rounds"] < 0:
         raise DataError(f"--rounds is {options['rounds']}: at least 0.")
     has = {field.name for field in fields(cast("Any", chosen))}
-    own = {k: v for k, v in options.items() if k in has}
-    return chosen(prompting=prompting, **own)
+    own = {k: v for k, v in {"prompting": prompting, **options}.items() if k in has}
+    return chosen(**own)
 
 
 def _tolerance(text: str) -> tuple[float, str]:

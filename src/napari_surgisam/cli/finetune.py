@@ -20,7 +20,7 @@ from napari_surgisam.errors import DataError, SurgisamError
 if TYPE_CHECKING:
     from napari_surgisam.jobs import Event
 
-_RECIPES = "decoder-only|biosam2|surgisam2|surgsam2|tsms|sam2s|lora|dd-sam2"
+_RECIPES = "decoder-only|biosam2|surgisam2|surgsam2|tsms|sam2s|lora|dd-sam2|classes"
 
 
 @reported

@@ -61,10 +61,11 @@ def list_models() -> None:
 @reported
 def info(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
     """Say all that is known about a model, a `key: value` line each."""
-    from napari_surgisam.engine.registry import model_spec, weights_path
+    from napari_surgisam.engine.registry import MODELS, model_spec, weights_path
 
     spec = model_spec(name)
     path = weights_path(spec)
+    classes = {} if path is None or spec.name in MODELS else _classes(path)
     facts = {
         "name": spec.name,
         "architecture": spec.architecture,
@@ -72,6 +73,7 @@ def info(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
         "image size": f"{spec.image_size} pixels",
         "policy": spec.policy,
         "trained prompts": spec.prompts,
+        "classes": ", ".join(f"{label} {name}" for name, label in classes.items()),
         "file size": f"{_nbytes(spec)} bytes" if _nbytes(spec) else "",
         "licence": spec.licence,
         "citation": spec.citation,
@@ -133,12 +135,23 @@ def export_model(
 ) -> None:
     """Write a model as an official checkpoint, and print the configuration it is for."""
     from napari_surgisam.engine.exporting import export_checkpoint
+    from napari_surgisam.engine.models import find_weights
 
     check_new_file(out, overwrite=overwrite)
     config = export_checkpoint(model, out)
     typer.echo(config)
     if not quiet:
+        classes = ", ".join(_classes(find_weights(model)))
+        if classes:
+            say(f"Left out: the prompts of classes ({classes}), which sam2 itself does not know.")
         say(f'Load it with: sam2.build_sam.build_sam2("{config}", "{out}")')
+
+
+def _classes(path: Path) -> dict[str, int]:
+    """Return the classes that a model finds by name; reads the head of its file alone."""
+    from napari_surgisam.engine.checkpoints import read_classes
+
+    return read_classes(path)
 
 
 def _nbytes(spec: "ModelSpec") -> int:

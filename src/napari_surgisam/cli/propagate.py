@@ -1,4 +1,4 @@
-"""`surgisam propagate`: masks through a whole video or scan, from clicks in a file."""
+"""`surgisam propagate`: masks through a whole video or scan, from clicks in a file or by class."""
 
 from hashlib import blake2b
 from pathlib import Path
@@ -39,14 +39,6 @@ def propagate(
             "MetaImage, zarr, npy, or one picture."
         ),
     ],
-    prompts: Annotated[
-        list[Path],
-        typer.Option(
-            "--prompts",
-            help="Points or rectangles as napari's CSV, with the columns object_id and "
-            "polarity (positive or negative). May be given several times.",
-        ),
-    ],
     out: Annotated[
         list[Path],
         typer.Option(
@@ -56,6 +48,22 @@ def propagate(
             "several times.",
         ),
     ],
+    prompts: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--prompts",
+            help="Points or rectangles as napari's CSV, with the columns object_id and "
+            "polarity (positive or negative). May be given several times.",
+        ),
+    ] = None,
+    classes: Annotated[
+        bool,
+        typer.Option(
+            "--classes",
+            help="In place of prompts: label the classes that the model was tuned to find by "
+            "name, on every frame by itself.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.")
     ] = False,
@@ -127,7 +135,9 @@ def propagate(
 ) -> None:
     """Carry prompts through a whole video or 3D scan, and print where the labels are."""
     shown, fixed = parse_window(window), parse_at(at or ())
-    inputs = [source, *prompts]
+    said = prompts or []
+    _check_task(said, classes=classes, plan=plan)
+    inputs = [source, *said]
     if scores is not None:
         check_no_input(scores, [*inputs, *out])
         check_new_file(scores, overwrite=overwrite or resume)
@@ -145,9 +155,12 @@ def propagate(
         advise_on_prompts,
         check_plan,
         kept_on_failure,
+        write_classes,
         write_masks,
         write_scores,
     )
+    from napari_surgisam.data.prompts import PromptBook
+    from napari_surgisam.engine.labelling import frames_of
     from napari_surgisam.engine.plan import Order, Plan, Span
     from napari_surgisam.formats.label_files import first_of_arrays
     from napari_surgisam.formats.label_runs import begin_run
@@ -159,22 +172,27 @@ def propagate(
     check_paths(out, inputs)
     main = first_of_arrays(out)
     others = [path for path in out if path is not main]
-    called = object_names(names)
     reach = Span() if span is None else Span.parse(span)
     frames = open_source(source, axis=axis, window=shown, channel=channel, at=fixed)
     give_notice(frames, quiet=quiet)
-    book = read_prompts(prompts, frames, at=fixed)
+    book = read_prompts(said, frames, at=fixed) if said else PromptBook()
     usual: Order = "first-n" if frames.temporal else "outward"
     way = Plan(usual if plan is None else cast("Order", plan), reach)
-    check_plan(frames, book, way)
+    if classes:
+        frames_of(reach, len(frames))
+    else:
+        check_plan(frames, book, way)
 
+    from napari_surgisam.engine.checkpoints import read_classes
+    from napari_surgisam.engine.class_prompts import class_objects
     from napari_surgisam.engine.focus import choose_focus
     from napari_surgisam.engine.models import check_settings, load_network
     from napari_surgisam.engine.policies import choose_policy
     from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.engine.tracker import Tracker
 
-    check_settings(model, device, precision, image_size)
+    weights = check_settings(model, device, precision, image_size)
+    named = class_objects(read_classes(weights), model) if classes else {}
     view, memories = choose_focus(focus, model), choose_policy(policy, model)
     if not quiet:
         advise_on_prompts(model, book)
@@ -187,8 +205,9 @@ def propagate(
         "image size": str(image_size or "the model's own"),
         "focus": focus,
         "policy": policy,
-    }
-    highest = max(book.object_ids)
+    } | ({"classes": ", ".join(named.values())} if classes else {})
+    highest = max(named or book.object_ids)
+    called = named | object_names(names)
     replaced = overwrite or resume  # others are there when the first is not yet complete
     check_outputs(others, frames, highest, overwrite=replaced)
     run = begin_run(
@@ -201,7 +220,11 @@ def propagate(
     with kept_on_failure(run) as writer:
         network = load_network(model, device, precision, image_size)
         tracker = Tracker(network, memories, cache=cache, focus=view)
-        session = write_masks(frames, book, way, tracker, writer, quiet=quiet)
+        session = (
+            write_classes(frames, named, reach, tracker, writer, quiet=quiet)
+            if classes
+            else write_masks(frames, book, way, tracker, writer, quiet=quiet)
+        )
         if scores is not None:
             write_scores(scores, session)
         labelled = Labelled(frames, writer.read, highest, called)
@@ -216,4 +239,24 @@ def propagate(
     if damage:
         raise DataError(f"{damage} Their labels are in {main}.")
     if not quiet:
-        say(f"{len(frames)} frames, objects {', '.join(map(str, book.object_ids))}: done.")
+        objects = ", ".join(map(str, book.object_ids))
+        what = ", ".join(f"{label} {name}" for label, name in named.items())
+        say(
+            f"{len(frames)} frames, {f'classes {what}' if classes else f'objects {objects}'}: done."
+        )
+
+
+def _check_task(prompts: list[Path], *, classes: bool, plan: str | None) -> None:
+    """Check that either prompts or classes are asked for."""
+    if not prompts and not classes:
+        raise DataError(
+            "Nothing says what to segment: give --prompts FILE, or --classes with a model that was "
+            "tuned to find classes by name."
+        )
+    if prompts and classes:
+        raise DataError(
+            "--classes labels every frame by itself, --prompts carries clicks from frame to frame: "
+            "give one of them."
+        )
+    if classes and plan is not None:
+        raise DataError(f"--classes follows no plan: leave out --plan {plan}; --span is heeded.")

@@ -1,7 +1,7 @@
 """Carry prompts through a source and write the labels: what `propagate` and `demo` share."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,8 +11,8 @@ from napari_surgisam.errors import DataError
 
 if TYPE_CHECKING:
     from napari_surgisam.data.frames import FrameSource
-    from napari_surgisam.data.prompts import PromptBook
-    from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.data.prompts import ObjectId, PromptBook
+    from napari_surgisam.engine.plan import Plan, Span
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.tracker import Tracker
     from napari_surgisam.formats.label_runs import LabelRun
@@ -86,6 +86,31 @@ def write_masks(
 
     session = Session(frames, tracker, Annotation(book))
     for _ in follow(propagate_to_disk(session, plan, writer), "Propagating", quiet=quiet):
+        pass
+    return session
+
+
+def write_classes(
+    frames: "FrameSource",
+    objects: "Mapping[ObjectId, str]",
+    span: "Span",
+    tracker: "Tracker",
+    writer: "LabelWriter | LabelRun",
+    *,
+    quiet: bool = False,
+) -> "Session":
+    """Find objects by the names of their classes, and write each frame's labels as they come.
+
+    Raises
+    ------
+    SurgisamError
+        If a frame cannot be read, the labels cannot be written, or the span is empty.
+    """
+    from napari_surgisam.engine.session import Session
+    from napari_surgisam.engine.written import label_to_disk
+
+    session = Session(frames, tracker)
+    for _ in follow(label_to_disk(session, objects, span, writer), "Labelling", quiet=quiet):
         pass
     return session
 

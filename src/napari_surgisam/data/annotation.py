@@ -64,6 +64,9 @@ class Annotation:
         Labels that a person painted, by frame, compressed.
     accepted : mapping of ObjectId to tuple of range
         Frames that a person has found right: no propagation changes their masks.
+    by_class : mapping of ObjectId to tuple of range
+        Frames whose masks were found by the name of a class. Each stands for itself: prompts
+        beside it do not make it stale.
     """
 
     book: PromptBook = field(default_factory=PromptBook)
@@ -74,6 +77,9 @@ class Annotation:
     )
     painted: Mapping[int, bytes] = field(default_factory=lambda: MappingProxyType({}))
     accepted: Mapping[ObjectId, tuple[range, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    by_class: Mapping[ObjectId, tuple[range, ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
 
@@ -174,11 +180,13 @@ class Annotation:
             drafts=_less(self.drafts, [key for key in self.drafts if key[0] == object_id]),
             stale=_less(self.stale, [object_id]),
             accepted=_less(self.accepted, [object_id]),
+            by_class=_less(self.by_class, [object_id]),
         )
 
     def with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
         """Return a copy with new masks on a frame, unless accepted; they answer their drafts."""
-        masklets, stale = dict(self.masklets), dict(self.stale)
+        masklets, stale, by_class = dict(self.masklets), dict(self.stale), dict(self.by_class)
+        here = range(frame, frame + 1)
         answered = []
         for object_id, mask in masks.items():
             if self.is_accepted(object_id, frame):
@@ -189,12 +197,17 @@ class Annotation:
             if mask.conditioning:
                 answered.append((object_id, frame))
             if object_id in stale:
-                stale[object_id] = without(stale[object_id], range(frame, frame + 1))
+                stale[object_id] = without(stale[object_id], here)
+            if mask.by_class:
+                by_class[object_id] = unite((*by_class.get(object_id, ()), here))
+            elif object_id in by_class:
+                by_class[object_id] = without(by_class[object_id], here)
         return replace(
             self,
             masklets=MappingProxyType(masklets),
             drafts=_less(self.drafts, answered) if self.drafts else self.drafts,
             stale=MappingProxyType(stale),
+            by_class=MappingProxyType(by_class),
         )
 
     def with_paint(self, frame: int, labels: NDArray[np.uint16]) -> Annotation:
@@ -219,6 +232,7 @@ class Annotation:
             masklets=MappingProxyType(masklets),
             drafts={key: Draft() for key in self.book.entries if not self.is_accepted(*key)},
             stale={k: (range(min(m), max(m) + 1),) for k, m in masklets.items() if len(m)},
+            by_class=MappingProxyType({}),
         )
 
     def is_stale(self, object_id: ObjectId, frame: int) -> bool:
@@ -328,7 +342,10 @@ class Annotation:
         prompted = [f for f in book.frames(object_id) if f != frame]
         start = max((f + 1 for f in prompted if f < frame), default=min(masklet))
         stop = min((f for f in prompted if f > frame), default=max(masklet) + 1)
-        parts = unite((*self.stale.get(object_id, ()), range(start, stop)))
+        parts: tuple[range, ...] = (range(start, stop),)
+        for known in self.by_class.get(object_id, ()):
+            parts = without(parts, known)
+        parts = unite((*self.stale.get(object_id, ()), *parts))
         return MappingProxyType({**self.stale, object_id: parts})
 
 

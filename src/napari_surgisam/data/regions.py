@@ -23,6 +23,7 @@ ROOM = 2.0
 _CLICK_ROOM = 2.5  # the same over the spread of clicks, which do not reach an object's outline
 _SMALLEST, _LARGEST = 0.15, 0.7  # an object's side over its region's: beyond, the scale changes
 _SUITABLE = (0.25, 0.8)  # the same where a click corrects a mask: no memories need compare
+_CLOSER = 0.5  # a region's side over the frame's, at most, for a second look at the object in it
 _MARGIN = 0.1  # of the region's side: an object that comes nearer to the border moves it
 _GROWTH, _SHRINKAGE, _SEARCH = 1.15, 0.85, 1.3  # per frame; the last, where nothing is found
 
@@ -199,6 +200,29 @@ def trial_regions(
     clicks = max(_extents(box))
     sides = (max(fraction * min(shape), _CLICK_ROOM * clicks, least) for fraction in fractions)
     return tuple(dict.fromkeys([None, *(square_around(box, side, shape) for side in sides)]))
+
+
+def closer(box: Box, shape: tuple[int, int], least: int) -> Region | None:
+    """Return a region around an object that is small in the frame.
+
+    Parameters
+    ----------
+    box : Box
+        In frame pixels.
+    shape : tuple of int
+        Height and width of the frame, in pixels.
+    least : int
+        Side below which nothing is gained, in pixels.
+
+    Returns
+    -------
+    Region or None
+        None where the object is large, or would hardly look larger.
+    """
+    side = max(ROOM * max(_extents(box)), least)
+    if side > _CLOSER * max(shape):
+        return None
+    return square_around(box, side, shape)
 
 
 def widened(region: Region | None, box: Box, shape: tuple[int, int]) -> Region | None:

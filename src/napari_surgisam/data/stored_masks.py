@@ -46,7 +46,8 @@ class StoredMask:
     conditioning : bool
         Whether a prompt made this mask.
     direction : int
-        1 or -1 for the pass whose memories the mask was made with, 0 for none.
+        1 or -1 for the pass whose memories the mask was made with, 0 for none: by a prompt, or
+        by the name of its class.
     region : Region, optional
         Part of the frame that the logits cover, outside which the object is not; None is all.
     area : int
@@ -105,6 +106,11 @@ class StoredMask:
     def empty(self) -> bool:
         """Whether no pixel belongs to the object."""
         return not self.data
+
+    @property
+    def by_class(self) -> bool:
+        """Whether it was found by the name of its class: neither prompted nor tracked."""
+        return not self.conditioning and self.direction == 0
 
     def crop(self) -> NDArray[np.float32]:
         """Return the logits inside `box`, of at least a pixel around every positive one."""

@@ -7,8 +7,9 @@ import json
 import pickle
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from napari_surgisam.errors import ModelError
 
 # (channels of the first stage, blocks) of Hiera's trunk, from sam2's configurations
 HIERA_SIZES = {(96, 12): "t", (96, 16): "s", (112, 24): "b+", (144, 48): "l"}
+CLASS_TOKENS = "class_prompts.tokens"
+"""Name of the prompts of classes among the weights; SAM 2 itself has none."""
+_CLASSES = "class_prompts"  # the same in what a file says about itself
 _TRUNK = "image_encoder.trunk."
 ENCODER = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 """How the names of the weights begin that an embedding depends on: SAM 2 applies the decoder's
@@ -40,12 +44,15 @@ class Checkpoint:
     image_size : int
         Side of the square that frames are resized to unless told, in pixels.
     state : dict of str to Tensor
+    classes : mapping of str to int
+        Labels of the classes whose prompts are among the weights, by name, in their order.
     """
 
     architecture: str
     config: str
     image_size: int
     state: dict[str, Tensor]
+    classes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def encoder_fingerprint(self, *settings: object) -> str:
         """Return the identity of the image encoder's weights and of `settings`."""
@@ -99,14 +106,21 @@ def read_architecture(path: Path) -> str:
     """
     if path.suffix != ".safetensors":
         return "sam2"
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        if "config" not in metadata:
-            return "sam2"
-        return str(json.loads(metadata.get("architecture", '"compact"')))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+    said = _read_about(path)
+    return "sam2" if "config" not in said else str(said.get("architecture", "compact"))
+
+
+def read_classes(path: Path) -> dict[str, int]:
+    """Return the classes that a model file has prompts of, with their labels; mostly none.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged.
+    """
+    if path.suffix != ".safetensors":
+        return {}
+    return {str(name): int(label) for name, label in _read_about(path).get(_CLASSES, {}).items()}
 
 
 def write_checkpoint(
@@ -130,6 +144,7 @@ def write_checkpoint(
         "architecture": checkpoint.architecture,
         "config": json.loads(checkpoint.config) if compact else checkpoint.config,
         "image_size": checkpoint.image_size,
+        **class_card(checkpoint),
     }
     metadata = {key: json.dumps(value) for key, value in facts.items()}
     # safetensors refuses tensors that share storage
@@ -142,6 +157,11 @@ def write_checkpoint(
         raise ModelError(f"Cannot write the model {path}: {error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def class_card(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a file says about the prompts of classes in it; nothing without any."""
+    return {_CLASSES: dict(checkpoint.classes)} if checkpoint.classes else {}
 
 
 def source_hash(path: Path) -> str:
@@ -188,7 +208,10 @@ def _described(path: Path, state: dict[str, Tensor], metadata: Mapping[str, str]
             size = facts["image_size"]
         else:
             raise ValueError(f"its weights do not fit {config}")
-        return Checkpoint(architecture, config, int(size), state)
+        classes = {str(name): int(label) for name, label in facts.get(_CLASSES, {}).items()}
+        if len(classes) != len(state.get(CLASS_TOKENS, ())):
+            raise ValueError("its classes and their prompts differ in number")
+        return Checkpoint(architecture, config, int(size), state, classes)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} does not describe its network rightly ({error}). Was it made by another "
@@ -202,6 +225,18 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             state = {name: file.get_tensor(name) for name in file.keys()}
             return state, file.metadata() or {}
     except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    """Return what a safetensors file of ours says about itself; nothing where it is no such."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        if "config" not in metadata:
+            return {}
+        return {key: json.loads(value) for key, value in metadata.items()}
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
 

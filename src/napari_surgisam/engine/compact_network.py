@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from napari_surgisam.engine.compact_network_parts import (
     ResidualBlock,
     look_at_prompts,
 )
-from napari_surgisam.engine.sam2_network import Sam2Network
+from napari_surgisam.engine.sam2_network import Sam2Network, add_class_prompts
 from napari_surgisam.errors import ModelError
 
 
@@ -204,6 +205,7 @@ def load_compact(
     device: str = "cpu",
     precision: torch.dtype = torch.float32,
     encoder_fingerprint: str = "",
+    classes: Mapping[str, int] = MappingProxyType({}),
 ) -> Sam2Network:
     """Build the compact network.
 
@@ -214,11 +216,14 @@ def load_compact(
         The weights, in any floating precision; None leaves random ones.
     image_size : int, optional
         Overrides the configuration's, in pixels; weights do not depend on it.
+    classes : mapping of str to int
+        Those whose prompts are among the weights, with their labels.
     """
     if image_size is not None:
         config = CompactConfig.from_dict({**asdict(config), "image_size": image_size})
     model = CompactSam(config)
     if state is not None:
+        add_class_prompts(model, state)
         model.load_state_dict({name: value.float() for name, value in state.items()})
     model.eval().to(device=device, memory_format=torch.channels_last)
     return Sam2Network(
@@ -226,4 +231,5 @@ def load_compact(
         precision=precision,
         encoder_fingerprint=encoder_fingerprint,
         volume_presence=config.volume_presence,
+        classes=classes,
     )

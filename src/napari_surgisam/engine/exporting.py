@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from napari_surgisam.engine.checkpoints import read_checkpoint
+from napari_surgisam.engine.checkpoints import CLASS_TOKENS, read_checkpoint
 from napari_surgisam.engine.models import find_weights
 from napari_surgisam.errors import ModelError
 
@@ -19,7 +19,8 @@ def export_checkpoint(model: str | Path, out: Path) -> str:
     model : str or Path
         Name or file.
     out : Path
-        Ends in ``.pt``; written whole or not at all, with weights in float32.
+        Ends in ``.pt``; written whole or not at all, with weights in float32. Prompts of
+        classes are left out: sam2 refuses weights that it does not know.
 
     Returns
     -------
@@ -43,6 +44,7 @@ def export_checkpoint(model: str | Path, out: Path) -> str:
     state = {
         name: (value.float() if value.is_floating_point() else value).contiguous()
         for name, value in checkpoint.state.items()
+        if name != CLASS_TOKENS
     }
     part = out.with_name(f"{out.name}.part")
     try:

@@ -20,6 +20,7 @@ from napari_surgisam.data.regions import (
     Region,
     bounds,
     box_within,
+    closer,
     follow,
     inside,
     is_cut,
@@ -120,6 +121,14 @@ class Focus:
         found = prediction.prompted or prediction.iou >= self.doubt
         box = _object_box(prediction.mask_logits, prediction.region, shape) if found else None
         return follow(prediction.region, box, shape, least)
+
+    def closer(self, prediction: Prediction, shape: tuple[int, int], least: int) -> Region | None:
+        """Return where to look again at a class that is small in the frame, or None.
+
+        Specks count: a class may be several objects, large and small.
+        """
+        box = mask_bounds((prediction.mask_logits > 0).cpu().numpy(), None, shape)
+        return None if box is None else closer(box, shape, least)
 
 
 def choose_focus(choice: str, model: str | Path) -> Focus | None:

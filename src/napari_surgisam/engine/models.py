@@ -254,6 +254,7 @@ def build_network(
                 device=str(on),
                 precision=dtype,
                 encoder_fingerprint=fingerprint,
+                classes=checkpoint.classes,
             )
         elif checkpoint.architecture == "sam2":
             from napari_surgisam.engine.sam2_network import load_sam2
@@ -265,6 +266,7 @@ def build_network(
                 device=str(on),
                 precision=dtype,
                 encoder_fingerprint=fingerprint,
+                classes=checkpoint.classes,
             )
         else:
             raise ModelError(

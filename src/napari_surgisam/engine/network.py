@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -63,6 +63,8 @@ class Query:
         Frames in the source; SAM 2 scales pointer distances by it where it is below 16.
     region : Region, optional
         Part of the frame that `previous_logits` cover; None is all of it.
+    class_name : str
+        A class of the network's, in place of points, box and mask; empty for none.
     """
 
     points: tuple[Point, ...] = ()
@@ -72,6 +74,7 @@ class Query:
     recall: Recall | None = None
     clip_length: int = 1
     region: Region | None = None
+    class_name: str = ""
 
     @property
     def prompted(self) -> bool:
@@ -177,6 +180,8 @@ class Network(Protocol):
         Presence logit below which a tracked object has ended in a volume. Networks learn from
         clips, in which what is prompted mostly stays; most slices of a volume lack it. 0 leaves
         presence as it is.
+    classes : mapping of str to int
+        Classes that can be asked for by name, with the label of each.
     """
 
     memory_slots: int
@@ -185,6 +190,7 @@ class Network(Protocol):
     mask_size: int
     encoder_fingerprint: str
     volume_presence: float
+    classes: Mapping[str, int]
 
     @property
     def device(self) -> torch.device:

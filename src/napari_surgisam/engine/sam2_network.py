@@ -7,7 +7,8 @@ parts that those methods are made of, so that everything they throw away stays v
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -17,17 +18,19 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from napari_surgisam.engine.batching import by_group, pick, split_predictions, stack
+from napari_surgisam.engine.checkpoints import CLASS_TOKENS
+from napari_surgisam.engine.class_prompts import ClassPrompts, check_classes
 from napari_surgisam.engine.cpu_attention import multiply_attention
 from napari_surgisam.engine.devices import has_slow_attention
 from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import ABSENT_LOGIT, FrameEmbedding, Prediction, Query
 from napari_surgisam.engine.network_attention import MemoryReader
+from napari_surgisam.engine.network_prompts import PromptReader
 from napari_surgisam.engine.positions import keep_positions, skip_positions
 from napari_surgisam.engine.resizing import resize_images
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-MASK_LOGIT_LIMIT = 32.0  # SAM 2 clamps logits that are fed back
 
 # what SAM2VideoPredictor is built with by default, where it changes the network's answers
 POSTPROCESSING = (
@@ -53,6 +56,8 @@ class Sam2Network:
         Whether objects that are alike run as one batch. In training mode they always do.
     volume_presence : float
         See `Network`.
+    classes : mapping of str to int
+        Labels of the classes whose prompts the model has, by name.
 
     References
     ----------
@@ -67,8 +72,10 @@ class Sam2Network:
         encoder_fingerprint: str = "",
         batched: bool = True,
         volume_presence: float = 0.0,
+        classes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.model = model
+        self.classes = classes
         self.volume_presence = volume_presence
         self.batched = batched
         self.precision = precision
@@ -78,6 +85,8 @@ class Sam2Network:
         self.memory_slots: int = model.num_maskmem - 1
         self.pointer_slots: int = model.max_obj_ptrs_in_encoder - 1
         self._memories = MemoryReader(model, keep_keys=precision != torch.float32)
+        prompts = getattr(model, "class_prompts", None)
+        self._prompts = PromptReader(model.sam_prompt_encoder, self.image_size, classes, prompts)
         keep_positions(model.image_encoder.trunk)
         for encoding in (
             model.image_encoder.neck.position_encoding,
@@ -123,7 +132,13 @@ class Sam2Network:
         -------
         list of Prediction
             In the order of the queries.
+
+        Raises
+        ------
+        PromptError
+            If a class has no prompt.
         """
+        check_classes((q.class_name for q in queries if q.class_name), self.classes)
         return by_group(
             queries,
             self._kind if self._batches else None,
@@ -170,7 +185,8 @@ class Sam2Network:
             return ("mask", query.mask.shape)
         recall = query.recall.counts if query.recall else None
         labels = len(query.points) + 2 * (query.box is not None)
-        return (recall, min(query.clip_length, 16), labels, query.previous_logits is None)
+        asked = (labels, query.previous_logits is None, bool(query.class_name))
+        return (recall, min(query.clip_length, 16), *asked)
 
     def _segment_alike(
         self, embeddings: Sequence[FrameEmbedding], queries: Sequence[Query]
@@ -196,18 +212,8 @@ class Sam2Network:
         model = self.model
         first = queries[0]
         sizes = [e.size for e in embeddings] * (len(queries) // len(embeddings))
-        points, labels = self._point_inputs(queries, sizes)
-        multimask = model._use_multimask(
-            first.recall is None, {"point_labels": labels} if first.prompted else None
-        )
-        previous = None
-        if first.previous_logits is not None:
-            logits = [q.previous_logits for q in queries if q.previous_logits is not None]
-            previous = torch.stack(logits)[:, None].to(fused.device)
-            previous = previous.clamp(-MASK_LOGIT_LIMIT, MASK_LOGIT_LIMIT)
-        sparse, dense = model.sam_prompt_encoder(
-            points=(points, labels), boxes=None, masks=previous
-        )
+        sparse, dense, points = self._prompts.encode(queries, sizes, fused.device)
+        multimask = model._use_multimask(first.recall is None, points)
         masks, ious, tokens, presence = model.sam_mask_decoder(
             image_embeddings=fused,
             image_pe=model.sam_prompt_encoder.get_dense_pe(),
@@ -236,30 +242,6 @@ class Sam2Network:
             features, high_resolution, inputs
         )
         return split_predictions(logits, ious, pointers[:, None], presence, prompted=True)
-
-    def _point_inputs(
-        self, queries: Sequence[Query], sizes: Sequence[tuple[int, int]]
-    ) -> tuple[Tensor, Tensor]:
-        """Return (K, N, 2) coordinates (x, y) on the network's grid and (K, N) labels."""
-        if not queries[0].points and queries[0].box is None:
-            return (
-                torch.zeros(len(queries), 1, 2, device=self.device),
-                -torch.ones(len(queries), 1, dtype=torch.int32, device=self.device),
-            )
-        coordinates, labels = [], []
-        for query in queries:
-            corners = [query.box] if query.box else []
-            coordinates.append(
-                [xy for b in corners for xy in ((b.x0, b.y0), (b.x1, b.y1))]
-                + [(p.x, p.y) for p in query.points]
-            )
-            labels.append([2, 3] * len(corners) + [int(p.positive) for p in query.points])
-        width_height = torch.tensor([(w, h) for h, w in sizes])[:, None]
-        scaled = torch.tensor(coordinates, dtype=torch.float32) / width_height * self.image_size
-        return (
-            scaled.to(self.device),
-            torch.tensor(labels, dtype=torch.int32, device=self.device),
-        )
 
     def _gate_pointers(self, pointers: Tensor, presence: Tensor) -> Tensor:
         model = self.model
@@ -319,6 +301,7 @@ def load_sam2(
     device: str = "cpu",
     precision: torch.dtype = torch.float32,
     encoder_fingerprint: str = "",
+    classes: Mapping[str, int] = MappingProxyType({}),
 ) -> Sam2Network:
     """Build a SAM 2 or 2.1 network from a configuration that ships with sam2.
 
@@ -330,6 +313,8 @@ def load_sam2(
         The checkpoint's ``model`` entry; None leaves random weights.
     image_size : int
         Side of the square that frames are resized to, in pixels; a multiple of 32.
+    classes : mapping of str to int
+        Those whose prompts are among the weights, with their labels.
     """
     overrides = [*POSTPROCESSING, f"++model.image_size={image_size}"]
     # its own post-processing stays off: it would add the same options, less the last
@@ -337,6 +322,7 @@ def load_sam2(
         config, None, device="cpu", hydra_overrides_extra=overrides, apply_postprocessing=False
     )
     if state is not None:
+        add_class_prompts(model, state)
         model.load_state_dict(state)
     return Sam2Network(
         model.to(device),
@@ -345,7 +331,14 @@ def load_sam2(
         # on the CPU a batch saves no time, and sam2's own code runs object by object: some
         # convolutions differ in the last bit, which rounding memories to bfloat16 magnifies
         batched=torch.device(device).type != "cpu",
+        classes=classes,
     )
+
+
+def add_class_prompts(model: SAM2Base, state: Mapping[str, Tensor]) -> None:
+    """Give a model room for the prompts of classes, where its weights have some."""
+    if CLASS_TOKENS in state:
+        model.class_prompts = ClassPrompts(state[CLASS_TOKENS].shape)
 
 
 def _interpolate(maps: Tensor, size: int, *, antialias: bool = False) -> Tensor:

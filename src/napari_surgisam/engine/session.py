@@ -27,6 +27,7 @@ from napari_surgisam.data.scores import FrameScore, score_frames
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.banks import answer_prompts, sources_of
 from napari_surgisam.engine.course import Update, plan_update
+from napari_surgisam.engine.labelling import label_frames
 from napari_surgisam.engine.network import FrameEmbedding, Prediction
 from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.engine.propagation import NONE_CONFIRMED, Confirmed, Propagation, run_steps
@@ -299,9 +300,18 @@ class Session:
         """
         sources = sources_of(self.annotation, object_ids)
         steps = plan_update(plan, self.annotation, sources, len(self.frames), update)
+        return run_steps(self._begin(), self._recollection, sources, steps, update, before)
+
+    def label_classes(
+        self, objects: Mapping[ObjectId, str], span: Span, before: Interrupted | None = None
+    ) -> Propagation:
+        """Find objects by the names of their classes, as one undo step; see `label_frames`."""
+        return label_frames(self._begin(), self._recollection, objects, span, before)
+
+    def _begin(self) -> _Run:
         with self._lock:
             self._run = run = _Run(self)
-        return run_steps(run, self._recollection, sources, steps, update, before)
+        return run
 
     def count_outdated(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> int:
         """Return how many steps an update takes at most, before any network is asked.

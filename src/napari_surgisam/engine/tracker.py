@@ -250,7 +250,25 @@ class Tracker:
                 for k in open_ones
                 if len(found[k]) < len(regions[k]) and not self.focus.fits(found[k][-1])
             ]
-        return [self.focus.best(answers, shape) for answers in found]
+        best = [self.focus.best(answers, shape) for answers in found]
+        return self._look_closer(view, queries, best)
+
+    def _look_closer(
+        self, view: FrameView, queries: Sequence[Query], answers: list[Prediction]
+    ) -> list[Prediction]:
+        """Look again at classes that are small in the frame; that counts where it finds them."""
+        regions = {
+            k: region
+            for k, (query, answer) in enumerate(zip(queries, answers, strict=True))
+            if query.class_name and self.focus is not None
+            for region in [self.focus.closer(answer, view.source.shape, self._least_side)]
+            if region is not None
+        }
+        if regions:
+            seen = view.segment([queries[k] for k in regions], list(regions.values()))
+            for k, answer in zip(regions, seen, strict=True):
+                answers[k] = answer if answer.presence > 0 else answers[k]
+        return answers
 
     def _encode(self, view: FrameView, predictions: Sequence[Prediction]) -> list[Memory]:
         """Encode masks into memories that know where to look next."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from napari_surgisam.data.mask_records import StepMasks
-from napari_surgisam.engine.plan import Plan
+from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.engine.propagation import Propagation
 from napari_surgisam.engine.resuming import Interrupted, MemoryTail
 from napari_surgisam.engine.session import Session
@@ -33,22 +34,41 @@ def propagate_to_disk(session: Session, plan: Plan, writer: LabelWriter | LabelR
     SurgisamError
         If a frame cannot be read, or the labels cannot be written.
     """
-    run = writer if isinstance(writer, LabelRun) else None
     tail = before = None
-    if run is not None:
-        tail = MemoryTail(run.memories)
-        before = Interrupted(run.records(), tail.read(session.tracker.network.device))
+    if isinstance(writer, LabelRun):
+        tail = MemoryTail(writer.memories)
+        before = Interrupted(writer.records(), tail.read(session.tracker.network.device))
+    return _written(session, session.propagate(plan, before=before), writer, tail)
 
+
+def label_to_disk(
+    session: Session,
+    objects: Mapping[ObjectId, str],
+    span: Span,
+    writer: LabelWriter | LabelRun,
+) -> Propagation:
+    """Find objects by the names of their classes, and write as `propagate_to_disk` does."""
+    before = Interrupted(writer.records()) if isinstance(writer, LabelRun) else None
+    return _written(session, session.label_classes(objects, span, before), writer, None)
+
+
+def _written(
+    session: Session,
+    events: Propagation,
+    writer: LabelWriter | LabelRun,
+    tail: MemoryTail | None,
+) -> Propagation:
     def write(event: FrameSegmented) -> None:
         writer.write(event.frame, session.labels(event.frame))
-        if run is None or tail is None or event.direction is None:
+        if not isinstance(writer, LabelRun) or (tail is not None and event.direction is None):
             return  # prompts are answered again, to the last bit
-        tail.keep(event.frame, event.direction, event.memories)
+        if tail is not None and event.direction is not None:
+            tail.keep(event.frame, event.direction, event.memories)
         masks = {k: session.masklets[k][event.frame] for k in event.predictions}
-        run.record(StepMasks(event.frame, event.direction, masks))
+        writer.record(StepMasks(event.frame, event.direction or 0, masks))
 
     with Behind(DEPTH) as behind:
-        for event in session.propagate(plan, before=before):
+        for event in events:
             behind.do(partial(write, event))
             yield event
 

@@ -10,18 +10,22 @@ from typing import ClassVar
 import numpy as np
 
 from napari_surgisam.data.clicks import interacted_frames
+from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.engine.plan import Span
 from napari_surgisam.engine.session import Session
 from napari_surgisam.engine.tracker import Tracker
+from napari_surgisam.errors import PromptError
 from napari_surgisam.evaluation.answers import (
     Answer,
     EvaluationProtocol,
     Prompting,
     Running,
+    painted,
     propagated,
     seeds_of,
     some_frames,
 )
-from napari_surgisam.evaluation.cases import OpenCase
+from napari_surgisam.evaluation.cases import OpenCase, Truth
 from napari_surgisam.evaluation.interaction import CorrectionProtocol, InteractiveProtocol
 from napari_surgisam.jobs import Event
 
@@ -137,6 +141,54 @@ class SemanticProtocol:
         return (yield from VideoProtocol(self.prompting).run(case, tracker, seed))
 
 
+@dataclass(frozen=True, slots=True)
+class ClassProtocol:
+    """No prompts: classes are asked for by name, on every labelled frame for itself.
+
+    All objects of a class are one. A class that the network does not know is not found.
+
+    References
+    ----------
+    Yan et al., BioSAM-2, arXiv:2408.03286, without prompts; Yue et al., SurgicalSAM,
+    arXiv:2308.08746.
+    """
+
+    name: ClassVar[str] = "classes"
+    per_picture: ClassVar[bool] = False
+    solid: ClassVar[bool | None] = None
+
+    def run(self, case: OpenCase, tracker: Tracker, seed: int) -> Running:
+        """Label the frames that have a truth; a model must know one of its classes."""
+        truth, names = by_class(case)
+        known = tracker.network.classes
+        objects = {label: name for name, label in names.items() if name in known}
+        if not objects:
+            raise PromptError(
+                f"The model knows none of the classes of {case.name} ({', '.join(names)}); it "
+                f"knows {', '.join(known) or 'none'}. Tune one with --recipe classes."
+            )
+        others = [name for name in known if name not in names]  # they compete for pixels, too
+        first = max(truth.object_ids) + 1
+        rivals = {ObjectId(k): name for k, name in enumerate(others, start=first)}
+        session = Session(case.frames, tracker)
+        for done, frame in enumerate(truth.frames, start=1):
+            for _ in session.label_classes(objects | rivals, Span(frame, frame + 1)):
+                yield Event(done=done, total=len(truth.frames))
+        labels = painted(session, truth)
+        labels[labels >= first] = 0
+        return Answer(truth, labels, dict.fromkeys(truth.object_ids, ()), {})
+
+
+def by_class(case: OpenCase) -> tuple[Truth, dict[str, ObjectId]]:
+    """Return a case's truth with one object per class, and the labels of these by class."""
+    truth, names = case.truth, dict[str, ObjectId]()
+    labels = truth.labels.copy()
+    for label in truth.object_ids:
+        own = names.setdefault(case.classes.name(case.name, label), label)
+        labels[truth.labels == label] = own
+    return Truth(labels, truth.frames), names
+
+
 PROTOCOLS: Mapping[str, Callable[..., EvaluationProtocol]] = MappingProxyType(
     {
         protocol.name: protocol
@@ -147,6 +199,7 @@ PROTOCOLS: Mapping[str, Callable[..., EvaluationProtocol]] = MappingProxyType(
             VideoProtocol,
             SemanticProtocol,
             CorrectionProtocol,
+            ClassProtocol,
         )
     }
 )

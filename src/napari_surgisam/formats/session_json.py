@@ -71,6 +71,7 @@ def state_to_json(state: SessionState, parts: Parts) -> Json:
             for (k, frame), draft in sorted(known.drafts.items())
         ],
         "stale": _spans_to_json(known.stale),
+        "by_class": _spans_to_json(known.by_class),
         "reviewed": _spans_to_json(known.accepted),
         "painted": [
             {
@@ -124,6 +125,7 @@ def state_from_json(data: Json, parts: Parts, *, masks: bool = True) -> SessionS
             stale=MappingProxyType(_spans(data["stale"])),
             painted=MappingProxyType({f: parts.read(e["file"]) for f, e in painted.items()}),
             accepted=MappingProxyType(_spans(data["reviewed"])),
+            by_class=MappingProxyType(_spans(data["by_class"])),
         )
     source, plan = dict(data["source"]), data["plan"]
     source["at"] = MappingProxyType({int(axis): int(index) for axis, index in source["at"]})

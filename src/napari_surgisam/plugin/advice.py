@@ -32,7 +32,10 @@ def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str)
         A picture is all there is: nothing can be propagated.
     """
     if session is None or not len(session.book):
-        return PICTURE_STEPS if unit == "picture" else FIRST_STEPS
+        steps = PICTURE_STEPS if unit == "picture" else FIRST_STEPS
+        classes = () if session is None else tuple(session.tracker.network.classes)
+        known = f"\nOr press Label classes: this model knows {', '.join(classes)}."
+        return steps + known if classes else steps
     if unit == "picture":
         return "Click again to correct the mask; A adds an object."
     for object_id, name in sorted(names.items()):

@@ -36,6 +36,7 @@ RECIPES = (
     ("sam2s", "Frames from near and far, softened labels, after SAM2S"),
     ("lora", "Low-rank changes of the encoder's and the decoder's attention"),
     ("dd-sam2", "Depthwise-dilated changes of convolutions, after DD-SAM2"),
+    ("classes", "A prompt for each class: the model then labels every frame without a click"),
 )
 """Names and tips; reading them from the recipes would import PyTorch to show a form."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_surgisam.data.annotation import Annotation
     from napari_surgisam.engine.embeddings import EmbeddingCache
-    from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.engine.plan import Plan, Span
     from napari_surgisam.engine.session import Session
     from napari_surgisam.plugin.advanced_panel import Settings
     from napari_surgisam.plugin.grid import FrameGrid
@@ -173,15 +173,21 @@ class LiveSession(QObject):
         self, plan: Plan, object_ids: Iterable[ObjectId] | None = None, *, anew: bool = False
     ) -> None:
         """Carry the prompts through the frames of a plan: what is out of date, or all anew."""
-        if self.session is None or self.is_propagating:
+        if self.session is not None:
+            chosen = None if object_ids is None else tuple(object_ids)
+            update = None if anew else update_rule()
+            self._start(session_jobs.propagate(self.session, plan, chosen, update))
+
+    def label_classes(self, objects: Mapping[ObjectId, str], span: Span) -> None:
+        """Find objects by the names of their classes on the frames of a span."""
+        if self.session is not None:
+            self._start(session_jobs.label_classes(self.session, objects, span))
+
+    def _start(self, job: Generator[FramePainted, None, None]) -> None:
+        if self.is_propagating:
             return
-        chosen = None if object_ids is None else tuple(object_ids)
-        update = None if anew else update_rule()
         self._propagation = self._thread.run(
-            session_jobs.propagate(self.session, plan, chosen, update),
-            on_event=self._on_step,
-            on_error=self._on_broken,
-            on_end=self._on_propagated,
+            job, on_event=self._on_step, on_error=self._on_broken, on_end=self._on_propagated
         )
         self._done, self._broken = 0, False
         self.propagating.emit(True)

@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_surgisam.jobs import Event
+from napari_surgisam.plugin.progress_row import ProgressRow
 from napari_surgisam.plugin.runner import JobThread, RunningJob
 
 
@@ -24,6 +25,12 @@ class ModelDownloads(QObject):
         super().__init__()
         self._thread = thread
         self._running: RunningJob | None = None
+
+    def show_on(self, progress: ProgressRow) -> None:
+        """Let a row of progress follow every download."""
+        self.began.connect(progress.begin)
+        self.progressed.connect(lambda what, event: progress.advance(what, event.done, event.total))
+        self.ended.connect(progress.end)
 
     def fetch(self, name: str) -> None:
         """Download a model by name, or continue to."""

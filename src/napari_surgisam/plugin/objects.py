@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
@@ -54,6 +54,38 @@ class Objects:
         self.include([object_id])
         self.selected = object_id
         return object_id
+
+    def include_classes(
+        self, classes: Mapping[str, int], used: Iterable[int], taken: Iterable[int] = ()
+    ) -> dict[ObjectId, str]:
+        """Take up an object for each class: the one of its name, else a new one.
+
+        Parameters
+        ----------
+        classes : mapping of str to int
+            The label that each would have.
+        used, taken : iterable of int
+            Objects with prompts or masks, and ids that someone else has. Of the others, those
+            that were never named make room.
+
+        Returns
+        -------
+        dict of ObjectId to str
+            The classes by object.
+        """
+        used, taken = set(used), set(taken)
+        for object_id, name in list(self.names.items()):
+            if object_id not in used and name == f"object {object_id}":
+                self.remove(object_id)
+        found: dict[ObjectId, str] = {}
+        for name, label in classes.items():
+            own = next((i for i, known in self.names.items() if known == name), None)
+            if own is None:
+                free = label not in self.names and label > max(taken, default=0)
+                own = ObjectId(label if free else max((0, *self.names, *taken)) + 1)
+            found[own] = self.names[own] = name
+        self.include(found)
+        return found
 
     def remove(self, object_id: ObjectId) -> None:
         """Forget an object; the next one is selected."""

@@ -17,6 +17,7 @@ WORDS = (
     ("image-interactive", "every frame, with corrections"),
     ("video-semantic", "movie, scored by class"),
     ("correction", "rounds of correction"),
+    ("classes", "no click: classes by their names"),
 )
 PROMPTS = (("points", "clicks"), ("box", "a box"), ("mask", "the true mask"))
 _COUNTS = {
@@ -62,6 +63,8 @@ class ProtocolForm(QWidget):
         from napari_surgisam.evaluation.protocols import PROTOCOLS
 
         name = self._name.currentData()
+        if name == "classes":
+            return PROTOCOLS[name]()
         one_by_one = name in ("image-interactive", "correction")
         prompting = Prompting(
             self._prompt.currentData(),
@@ -79,9 +82,9 @@ class ProtocolForm(QWidget):
 
     def _renew(self) -> None:
         name = self._name.currentData()
-        one_by_one = name == "image-interactive"
-        self._clicks.setEnabled(self._prompt.currentData() == "points" and not one_by_one)
-        self._prompt.setEnabled(not one_by_one)
+        fixed = name in ("image-interactive", "classes")
+        self._clicks.setEnabled(self._prompt.currentData() == "points" and not fixed)
+        self._prompt.setEnabled(not fixed)
         self._count.setVisible(name in _COUNTS)
         self._count_words.setVisible(name in _COUNTS)
         if name in _COUNTS:

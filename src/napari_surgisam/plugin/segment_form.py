@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_surgisam.plugin.advanced_panel import AdvancedPanel
+from napari_surgisam.plugin.class_labelling import ClassesButton
 from napari_surgisam.plugin.keys import help_text
 from napari_surgisam.plugin.message_line import Message, MessageLine
 from napari_surgisam.plugin.model_chooser import ModelChooser
@@ -54,6 +55,7 @@ class SegmentForm(QWidget):
         self.selected_button = QPushButton("only this object")
         self.review_button = QPushButton("Review")
         self.review_button.setToolTip("See along all frames where masks are doubtful, and accept")
+        self.classes_button = ClassesButton()
         self.progress = ProgressRow()
         self.line = MessageLine()
         self.advanced = AdvancedPanel()
@@ -82,6 +84,7 @@ class SegmentForm(QWidget):
         layout.addWidget(self.table)
         layout.addWidget(self.plan)
         layout.addLayout(buttons)
+        layout.addWidget(self.classes_button)
         layout.addWidget(self.progress)
         layout.addWidget(self.line)
         layout.addWidget(self.advanced)

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
 from napari_surgisam.errors import JobError, ModelError, SurgisamError
 from napari_surgisam.plugin.advanced_panel import Settings
 from napari_surgisam.plugin.backstage import Backstage
+from napari_surgisam.plugin.class_labelling import label_classes
 from napari_surgisam.plugin.docks import open_dock
 from napari_surgisam.plugin.grid import describe_frames
 from napari_surgisam.plugin.keys import TabKey
@@ -71,9 +72,7 @@ class SegmentWidget(SegmentForm):
         self.models.value_changed.connect(lambda _: self._load())
         self.models.fetch_requested.connect(self.downloads.fetch)
         self.models.import_requested.connect(self.downloads.import_file)
-        self.downloads.began.connect(self.progress.begin)
-        self.downloads.progressed.connect(lambda w, e: self.progress.advance(w, e.done, e.total))
-        self.downloads.ended.connect(self.progress.end)
+        self.downloads.show_on(self.progress)
         self.downloads.arrived.connect(self._on_model)
         self.downloads.failed.connect(self._fail)
         self.models.failed.connect(self._fail)
@@ -90,6 +89,9 @@ class SegmentWidget(SegmentForm):
         self.plan.value_changed.connect(lambda _: self._renew())
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
+        self.classes_button.clicked.connect(
+            lambda _=False: self._bench(label_classes, self.plan.value().span)
+        )
         self.progress.cancelled.connect(self.cancel)
         self.review_button.clicked.connect(lambda _=False: open_dock(self.viewer, "Review"))
 
@@ -326,6 +328,8 @@ class SegmentWidget(SegmentForm):
         selected = None if bench is None else bench.objects.selected
         unit, plan = "" if bench is None else bench.unit, plan_for(self.plan.value(), session)
         self.show_objects(rows, selected, self._why_not(), preview_propagation(session, plan, unit))
+        classes = () if session is None else tuple(session.tracker.network.classes)
+        self.classes_button.show_classes(classes, busy=bool(bench and bench.live.is_propagating))
 
     def _on_message(self, bench: Workbench, message: Message) -> None:
         if bench is self.bench:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from napari_surgisam.data.annotation import Annotation
     from napari_surgisam.engine.course import Update
     from napari_surgisam.engine.embeddings import EmbeddingCache
-    from napari_surgisam.engine.plan import Plan
+    from napari_surgisam.engine.plan import Plan, Span
+    from napari_surgisam.engine.propagation import Propagation
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.settings import EngineSettings
     from napari_surgisam.plugin.advanced_panel import Settings
@@ -165,6 +166,17 @@ def propagate(
     if update is not None and not session.count_outdated(plan, object_ids):
         update = None
     steps = session.propagate(plan, object_ids, update=update)
+    yield from _painting(session, steps)
+
+
+def label_classes(
+    session: Session, objects: Mapping[ObjectId, str], span: Span
+) -> Generator[FramePainted, None, None]:
+    """Find objects by the names of their classes, painting each frame."""
+    yield from _painting(session, session.label_classes(objects, span))
+
+
+def _painting(session: Session, steps: Propagation) -> Generator[FramePainted, None, None]:
     try:
         for event in steps:
             yield _painted(session, event.frame, event.done, event.total)

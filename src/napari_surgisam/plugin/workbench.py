@@ -201,7 +201,6 @@ class Workbench(QObject):
     ) -> None:
         """Carry the prompts through the frames: what is out of date, or all anew."""
         self.prompts.read()
-        self._deeds.append("step")
         self._say("You can look around meanwhile. A click stops the run and counts.")
         self.live.propagate(plan, object_ids, anew=anew)
 
@@ -274,6 +273,7 @@ class Workbench(QObject):
         self.live.opened.connect(self.hint)
         self.live.edited.connect(self.rows_changed.emit)
         self.live.progressed.connect(lambda _: self._soon())
+        self.live.propagating.connect(lambda on: self._deeds.extend(["step"] * on))
         self.live.finished.connect(self._on_finished)
         self.painted.message.connect(self.message.emit)
         self.painted.stroked.connect(lambda: self._deeds.append("stroke"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_surgisam.data.prompts import Box
-from napari_surgisam.data.regions import ROOM, Region, bounds, mask_bounds, square_around
+from napari_surgisam.data.regions import ROOM, Region, bounds, closer, mask_bounds, square_around
 from napari_surgisam.engine.embeddings import EmbeddingCache
 from napari_surgisam.engine.network import FrameEmbedding, Network
 from napari_surgisam.engine.resizing import resize_images
@@ -35,7 +35,8 @@ class LabelledClip:
     images : (1, T, 3, S, S) uint8 Tensor
         Empty where embeddings are cached.
     labels : (1, T, S, S) uint8 Tensor
-        1 is the sample's object, 2 and on are others that are seen with it.
+        1 is the sample's object, 2 and on are others that are seen with it; where classes are
+        learned by name, their numbers from 1.
     sample : Sample
     places : tuple of Place
         Where each of the T frames is from.
@@ -49,6 +50,15 @@ class LabelledClip:
     def mask(self, clip: int, label: int, *, whole: bool = False) -> Tensor:
         """Return the (T, S, S) bool mask of an object; objects have no parts here."""
         return self.labels[clip] == label
+
+    def first_frame(self) -> LabelledClip:
+        """Return the clip's first frame alone."""
+        return replace(
+            self,
+            images=self.images[:, :1],
+            labels=self.labels[:, :1],
+            places=self.places[:1],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +76,9 @@ class ClipReader:
         surroundings of an object, as that does.
     device : torch.device
     augmentation : Augmentation or None
+    classes : sequence of str
+        To be learned by name; then clips are frames from anywhere in a case, or one frame
+        where a class is looked at more closely.
     """
 
     cases: Mapping[str, OpenCase]
@@ -74,6 +87,7 @@ class ClipReader:
     focused: bool
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     augmentation: Augmentation | None = field(default_factory=Augmentation)
+    classes: Sequence[str] = ()
 
     def read(self, sample: Sample, seed: Sequence[int]) -> LabelledClip:
         """Cut out a clip that begins with a sample.
@@ -91,9 +105,13 @@ class ClipReader:
         """
         random = np.random.default_rng(list(seed))
         case = self.cases[sample.case]
-        frames = self._frames(case, sample, random)
-        region = self._region(case, sample, frames, random)
-        labels = self._labels(case, sample, frames, region)
+        if self.classes:
+            frames, region = self._scattered(case, sample, random)
+            labels = self._classes(case, frames, region)
+        else:
+            frames = self._frames(case, sample, random)
+            region = self._region(case, sample, frames, random)
+            labels = self._labels(case, sample, frames, region)
         places = tuple((sample.case, frame, region) for frame in frames)
         if self.recipe.cached:
             images = torch.zeros(1, len(frames), 3, 0, 0, dtype=torch.uint8)
@@ -158,6 +176,30 @@ class ClipReader:
         )
         least = self.size // 4
         return square_around(bounds(boxes=[box, moved]), max(room * side, least), shape)
+
+    def _scattered(
+        self, case: OpenCase, sample: Sample, random: np.random.Generator
+    ) -> tuple[list[int], Region | None]:
+        """Draw whole frames from anywhere, or look closer at the sample as the tracker does."""
+        if self.focused and random.random() < 0.5:
+            name, labels = sample.class_name, case.truth.on(sample.frame)
+            alike = [n for n in np.unique(labels) if n and case.classes.name(case.name, n) == name]
+            box = mask_bounds(np.isin(labels, alike), None, case.frames.shape)
+            if box and (region := closer(box, case.frames.shape, self.size // 4)) is not None:
+                return [sample.frame], region
+        others = [frame for frame in case.truth.frames if frame != sample.frame]
+        wanted = min(self.recipe.frames - 1, len(others))
+        return [sample.frame, *random.choice(others, wanted, replace=False).tolist()], None
+
+    def _classes(self, case: OpenCase, frames: Sequence[int], region: Region | None) -> Tensor:
+        """Return (T, S, S) labels: the numbers of classes, from 1."""
+        stack = np.stack([case.truth.on(frame) for frame in frames])
+        renamed = np.zeros(stack.shape, np.uint8)
+        for label in case.truth.object_ids:
+            name = case.classes.name(case.name, label)
+            renamed[stack == label] = list(self.classes).index(name) + 1
+        cut = renamed if region is None else np.stack([region.crop(one) for one in renamed])
+        return torch.from_numpy(_nearest(cut, self.size))
 
     def _survives(self, case: OpenCase, sample: Sample) -> bool:
         """Whether an object is still seen where the whole frame is resized."""

@@ -19,6 +19,9 @@ from napari_surgisam.formats.datasets import find_cases
 SMALLEST_SAMPLE = 4
 """Pixels below which a mask teaches nothing: it is a slip of the brush, or lost in resizing."""
 
+MOST_CLASSES = 255
+"""That a model can be asked for by name."""
+
 WHOLE = "object"
 """The class of labels that were merged into one."""
 
@@ -217,3 +220,30 @@ def choose_samples(
 def count_by_class(samples: Iterable[Sample]) -> dict[str, int]:
     """Return how many samples each class has."""
     return dict(sorted(Counter(sample.class_name for sample in samples).items()))
+
+
+def label_classes(cases: Mapping[str, OpenCase]) -> dict[str, int]:
+    """Return the classes that occur in cases, with a label for each.
+
+    It is the label that the class has everywhere, where all classes have one of their own; else
+    they are numbered by name.
+
+    Raises
+    ------
+    DataError
+        If there are more classes than can be told apart.
+    """
+    labels: dict[str, set[int]] = {}
+    for name, case in cases.items():
+        for label in case.truth.object_ids:
+            labels.setdefault(case.classes.name(name, label), set()).add(int(label))
+    if len(labels) > MOST_CLASSES:
+        raise DataError(
+            f"The labels are of {len(labels)} classes, and at most {MOST_CLASSES} can be asked for "
+            "by name. If each label is an object of its own, and not a class, learn them as one "
+            "(--merge-labels), or say which class each is (classes.csv)."
+        )
+    own = {name: min(found) for name, found in labels.items() if len(found) == 1}
+    if len(set(own.values())) == len(labels):
+        return dict(sorted(own.items(), key=lambda item: item[1]))
+    return {name: number for number, name in enumerate(sorted(labels), start=1)}

@@ -25,6 +25,7 @@ from napari_surgisam.training.clips import (
     Split,
     choose_samples,
     count_by_class,
+    label_classes,
     open_labelled,
     split_cases,
 )
@@ -172,6 +173,13 @@ class Finetuning:
     def steps_per_epoch(self, processes: int = 1) -> int:
         """Return how many steps see every sample once."""
         return ceil(len(self.samples) / (self.recipe.batch * processes))
+
+    @cached_property
+    def classes(self) -> dict[str, int]:
+        """The classes that are learned by name, with their labels; none by most recipes."""
+        if not self.recipe.by_class:
+            return {}
+        return label_classes({name: self.cases[name] for name in self.split.training})
 
     @cached_property
     def facts(self) -> dict[str, Any]:

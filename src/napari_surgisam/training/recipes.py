@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from torch import nn
 
-from napari_surgisam.engine.checkpoints import ENCODER
+from napari_surgisam.engine.checkpoints import CLASS_TOKENS, ENCODER
 from napari_surgisam.errors import ModelError
 from napari_surgisam.training.lessons import Lesson
 from napari_surgisam.training.losses import LossWeights
 
-Part = Literal["encoder", "prompts", "decoder", "memory", "adapters"]
+Part = Literal["encoder", "prompts", "decoder", "memory", "adapters", "classes"]
 Adapters = Literal["", "lora", "dilated"]
 
 _BLOCK = re.compile(r"image_encoder\.trunk\.(?:blocks\.(\d+)|stages\.(\d+)\.(\d+))\.")
@@ -60,6 +60,9 @@ class Recipe:
     losses : LossWeights
     cached : bool
         Whether frames are embedded once, and never augmented.
+    by_class : bool
+        Whether objects are asked for by their classes' names, without a click, on frames from
+        anywhere in a case.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Recipe:
     lesson: Lesson = _LESSON
     losses: LossWeights = _SAM2_LOSSES
     cached: bool = False
+    by_class: bool = False
 
 
 # unweighted Dice and cross-entropy; with one mask asked for, every candidate is taught it
@@ -200,6 +204,20 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 adapters="dilated",
                 losses=_BIOSAM2_LOSSES,
             ),
+            Recipe(
+                name="classes",
+                summary="a prompt per class and the mask decoder: labels frames without a click",
+                source="Yan et al., BioSAM-2, arXiv:2408.03286 (without prompts); Yue et al., "
+                "SurgicalSAM, arXiv:2308.08746 (by class)",
+                differs="a class's prompts are parameters, and not computed from the image; frames "
+                "are embedded once, so the image encoder is frozen, too",
+                trained=MappingProxyType({"classes": 10.0, "decoder": 1.0}),
+                learning_rate=4e-4,
+                losses=_BIOSAM2_LOSSES,
+                image_share=0.0,
+                cached=True,
+                by_class=True,
+            ),
         )
     }
 )
@@ -225,6 +243,8 @@ def part_of(name: str) -> Part:
         return "adapters"
     if name.startswith(ENCODER):
         return "encoder"
+    if name == CLASS_TOKENS:
+        return "classes"
     if name.startswith("sam_prompt_encoder."):
         return "prompts"
     return "decoder" if name.startswith("sam_mask_decoder.") else "memory"

@@ -12,6 +12,7 @@ from accelerate import PartialState
 from torch import Tensor
 
 from napari_surgisam.engine.checkpoints import ENCODER, Checkpoint, read_checkpoint
+from napari_surgisam.engine.class_prompts import with_class_prompts
 from napari_surgisam.engine.devices import choose_device
 from napari_surgisam.engine.embeddings import EmbeddingCache
 from napari_surgisam.engine.focus import choose_focus
@@ -20,6 +21,7 @@ from napari_surgisam.engine.policies import choose_policy
 from napari_surgisam.engine.registry import published_model
 from napari_surgisam.errors import ModelError
 from napari_surgisam.training.adapters import adapted_names, insert_adapters, merged_state
+from napari_surgisam.training.class_lessons import ClassPractice
 from napari_surgisam.training.clip_reading import ClipReader, LabelledClip, Schedule, embed_cached
 from napari_surgisam.training.lessons import Lesson, Practice
 from napari_surgisam.training.recipes import freeze, part_of, resting_modules
@@ -47,6 +49,8 @@ class Trainee:
         self.job = job
         self.device = choose_device(options.device)
         self.checkpoint, self.sha256, own = _read_base(job.base)
+        if job.classes:
+            self.checkpoint = with_class_prompts(self.checkpoint, job.classes, options.seed)
         self.size_of_image = options.image_size or own
         network = build_network(
             self.checkpoint,
@@ -68,12 +72,13 @@ class Trainee:
         embed = None
         if recipe.cached and self.cache is not None:
             embed = partial(embed_cached, cases=job.cases, network=network, cache=self.cache)
-        self.practice = Practice(
-            network,
-            model,
-            recipe.losses,
-            resting=resting_modules(model),
-            embed=embed,
+        resting = resting_modules(model)
+        self.practice = (
+            ClassPractice(
+                network, model, recipe.losses, resting=resting, embed=embed, classes=[*job.classes]
+            )
+            if job.classes
+            else Practice(network, model, recipe.losses, resting=resting, embed=embed)
         )
         self.reader = ClipReader(
             job.cases,
@@ -81,12 +86,15 @@ class Trainee:
             self.size_of_image,
             focused=focus is not None,
             device=self.device,
+            classes=[*job.classes],
         )
         self.schedule = Schedule(job.samples, options.seed)
         examined = [job.cases[case] for case in job.split.validation]
         policy = choose_policy("auto", options.base)
         self.validation = (
-            TrackedDice(examined, network, policy, focus, self.cache, options.seed)
+            TrackedDice(
+                examined, network, policy, focus, self.cache, options.seed, by_class=recipe.by_class
+            )
             if examined
             else None
         )

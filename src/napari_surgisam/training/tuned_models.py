@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_surgisam.engine.checkpoints import Checkpoint, read_architecture
+from napari_surgisam.engine.checkpoints import Checkpoint, class_card, read_architecture
 from napari_surgisam.engine.registry import (
     ModelSpec,
     available_models,
@@ -54,6 +54,7 @@ def model_card(
         "base_sha256": sha256,
         "recipe": recipe,
         "classes": job.facts["classes"],
+        **class_card(checkpoint),
         "split": job.facts["split"],
         "samples_per_class": job.options.samples_per_class,
         "epochs": job.epochs,

@@ -15,7 +15,12 @@ from napari_surgisam.engine.tracker import Tracker
 from napari_surgisam.evaluation.answers import Answer, EvaluationProtocol, Prompting
 from napari_surgisam.evaluation.cases import OpenCase
 from napari_surgisam.evaluation.pictures import case_picture
-from napari_surgisam.evaluation.protocols import ImageProtocol, VideoProtocol, VolumeProtocol
+from napari_surgisam.evaluation.protocols import (
+    ClassProtocol,
+    ImageProtocol,
+    VideoProtocol,
+    VolumeProtocol,
+)
 from napari_surgisam.metrics.masks import dsc
 from napari_surgisam.training.lessons import Practice
 
@@ -31,9 +36,12 @@ def suitable_protocol(case: OpenCase, clicks: int = 3) -> EvaluationProtocol:
     return VolumeProtocol(prompting) if case.is_volume else VideoProtocol(prompting)
 
 
-def answer_case(case: OpenCase, tracker: Tracker, seed: int, clicks: int = 3) -> Answer:
-    """Prompt and segment a case, without pause."""
-    running = suitable_protocol(case, clicks).run(case, tracker, seed)
+def answer_case(
+    case: OpenCase, tracker: Tracker, seed: int, clicks: int = 3, *, by_class: bool = False
+) -> Answer:
+    """Prompt and segment a case, without pause, or find its classes by name."""
+    protocol = ClassProtocol() if by_class else suitable_protocol(case, clicks)
+    running = protocol.run(case, tracker, seed)
     while True:
         try:
             next(running)
@@ -59,6 +67,8 @@ class TrackedDice:
         Of the clicks, the same at every validation.
     clicks : int
         On the prompted frame of each object.
+    by_class : bool
+        Whether classes are asked for by name instead.
     example : list of bytes
         JPEG of the first case as the latest validation found it.
     """
@@ -70,6 +80,7 @@ class TrackedDice:
     cache: EmbeddingCache | None
     seed: int = 0
     clicks: int = 3
+    by_class: bool = False
     example: list[bytes] = field(default_factory=list)
 
     def __call__(self, practice: Practice) -> dict[str, float]:
@@ -78,7 +89,7 @@ class TrackedDice:
         tracker = Tracker(self.network, self.policy, cache, focus=self.focus)
         found: dict[str, list[float]] = {}
         for number, case in enumerate(self.cases):
-            answer = answer_case(case, tracker, self.seed, self.clicks)
+            answer = answer_case(case, tracker, self.seed, self.clicks, by_class=self.by_class)
             if number == 0:
                 self.example[:] = [case_picture(case, answer)]
             for object_id in answer.truth.object_ids:
