@@ -14,7 +14,6 @@ from napari_surgisam.plugin.grid import frame_word
 from napari_surgisam.plugin.keys import bind_keys, unbind_keys
 from napari_surgisam.plugin.layer_reading import layer_grid
 from napari_surgisam.plugin.layers import (
-    NAMES,
     OWNER,
     add_labels_layer,
     colour_labels,
@@ -89,8 +88,7 @@ class Workbench(QObject):
         if labels is None:
             labels = add_labels_layer(viewer, image, self.grid, f"{image.name} masks")
         self.own_labels = labels.metadata.get(OWNER) == image.name
-        self.labels: Labels = labels
-        labels.metadata[NAMES] = self.objects.names  # the same dictionary: names change
+        self.labels: Labels = self.objects.named_on(labels)
         self.prompts = PromptLayers(viewer, image, self.grid, self.objects)
         self.live = LiveSession(viewer, image, self.grid, labels, thread, cache)
         self._deeds: list[str] = []  # "stroke" of the brush or "step" of the session, for undo
