@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
+from napari_surgisam.plugin.layers import NAMES
 from napari_surgisam.plugin.object_table import ObjectRow
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_surgisam.engine.session import Session
 
 RGBA = tuple[float, float, float, float]
@@ -94,6 +97,11 @@ class Objects:
         if self.selected == object_id:
             later = [i for i in self.names if i > object_id]
             self.selected = min(later, default=max(self.names, default=None))
+
+    def named_on(self, labels: Labels) -> Labels:
+        """Let a Labels layer know what objects are called, also when that changes; return it."""
+        labels.metadata[NAMES] = self.names
+        return labels
 
     def next_id(self) -> ObjectId | None:
         """Return the object after the selected one, the first after the last."""

@@ -14,7 +14,6 @@ from napari_surgisam.plugin.grid import frame_word
 from napari_surgisam.plugin.keys import bind_keys, unbind_keys
 from napari_surgisam.plugin.layer_reading import layer_grid
 from napari_surgisam.plugin.layers import (
-    NAMES,
     OWNER,
     colour_labels,
     highest_label,
@@ -86,8 +85,7 @@ class Workbench(QObject):
         self.objects, opened = Objects(), take_opened(image, self.grid)
         labels = labels or masks_layer(viewer, image, self.grid, opened, new=new_labels)
         self.own_labels = labels.metadata.get(OWNER) == image.name
-        self.labels: Labels = labels
-        labels.metadata[NAMES] = self.objects.names  # the same dictionary: names change
+        self.labels: Labels = self.objects.named_on(labels)
         self.prompts = PromptLayers(viewer, image, self.grid, self.objects)
         restore_objects(opened, self.objects, self.prompts)
         self.live = LiveSession(viewer, image, self.grid, labels, thread, cache)
