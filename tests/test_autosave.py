@@ -123,12 +123,13 @@ def test_changes_that_come_fast_are_saved_together(folder):
         return prompted(count)
 
     saver = Autosaver(folder, snapshot, 0.3)
+    started = time.monotonic()
     for count in range(1, 60):  # noqa: B007
         saver.changed()
         time.sleep(0.01)
     saver.close()
-    assert 2 <= len(begun) < 30
-    assert all(b - a >= 0.29 for a, b in pairwise(begun[:-1]))
+    assert 2 <= len(begun) <= (time.monotonic() - started) / 0.3 + 2
+    assert all(b - a >= 0.29 for a, b in pairwise(begun[:-1])), "all but the last wait"
     assert len(folder.read().annotation.book) == 59
 
 
