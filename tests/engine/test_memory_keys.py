@@ -97,6 +97,14 @@ def test_what_is_kept_goes_with_its_memory_and_within_a_budget(recalls, monkeypa
     recalls.pop()
     gc.collect()
     assert len(keys._keys._memories) < held
+    monkeypatch.setattr(memory_keys, "PATIENCE", 2)
+    only = random_recall((0, 1), (1,), 77)
+    for _ in range(3):
+        keys.attend(FEATURES[:1], [only], 40)
+    assert len(keys._keys._memories) > 2
+    last = random_recall((0, 1), (1,), 78)
+    keys.attend(FEATURES[:1], [last], 40)
+    assert len(keys._keys._memories) == 4, "the two latest calls'"
     monkeypatch.setattr(memory_keys, "KEPT_BYTES", 0)
     frugal, plain = MemoryReader(model, keep_keys=True), MemoryReader(model)
     found = frugal.attend(FEATURES[:2], recalls, 40)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,18 +23,31 @@ from torch.utils.weak import WeakTensorKeyDictionary
 if TYPE_CHECKING:
     from sam2.modeling.memory_attention import MemoryAttention
 
-KEPT_BYTES = 1 << 30
-"""Keys and values that are kept at most; memories beyond are projected each time, as in sam2."""
+KEPT_BYTES = 256 << 20
+"""Keys and values that are kept at most: of those that were used last."""
+
+PATIENCE = 64
+"""Calls after which a memory that nobody attended to is forgotten, each of an object or a batch."""
 
 Projected = tuple[tuple[Tensor, Tensor], ...]
 """Rotated keys and values by layer, each (1, heads, h w, C)."""
 
 
+@dataclass(slots=True)
+class _Kept:
+    projected: Projected
+    used: int  # number of the latest call
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.numel() * t.element_size() for pair in self.projected for t in pair)
+
+
 class MemoryKeys:
     """A memory attention that knows the memories which it attended to before.
 
-    What is kept of a memory is let go with the memory. Answers differ from sam2's by the order
-    of roundings alone, so this is for half precision.
+    What is kept of a memory is let go with the memory, or when it is out of use. Answers differ
+    from sam2's by the order of roundings alone, so this is for half precision.
 
     Parameters
     ----------
@@ -44,6 +58,7 @@ class MemoryKeys:
     def __init__(self, attention: MemoryAttention) -> None:
         self.attention = attention
         self._memories = WeakTensorKeyDictionary()
+        self._calls = 0
         self._slots: dict[tuple[int, int, torch.device], tuple[Tensor, ...]] = {}
 
     @staticmethod
@@ -90,6 +105,7 @@ class MemoryKeys:
         output = features
         if self.attention.pos_enc_at_input:
             output = output + 0.1 * image_position
+        self._calls += 1
         known = [[self._projected(m, memory_position) for m in place] for place in memories]
         slots = [[self._slot(t, temporal, memory_position) for t in place] for place in times]
         for number, layer in enumerate(self.attention.layers):
@@ -119,9 +135,10 @@ class MemoryKeys:
 
     def _projected(self, memory: Tensor, position: Tensor) -> Projected:
         """Return the keys and values of a (1, M, h, w) memory, its slot's time left out."""
-        kept: Projected | None = self._memories.get(memory)
+        kept: _Kept | None = self._memories.get(memory)
         if kept is not None:
-            return kept
+            kept.used = self._calls
+            return kept.projected
         tokens = memory.to(position).flatten(2).transpose(1, 2)
         placed = tokens + position
         pairs = []
@@ -130,11 +147,18 @@ class MemoryKeys:
             keys = _heads(cross, cross.k_proj(placed))
             keys = rotate_pairs(keys, keys[:, :, :0], _frequencies(cross, keys))[0]
             pairs.append((keys, _heads(cross, cross.v_proj(tokens)).contiguous()))
-        projected = tuple(pairs)
-        nbytes = sum(t.numel() * t.element_size() for pair in projected for t in pair)
-        if (len(self._memories) + 1) * nbytes <= KEPT_BYTES:
-            self._memories[memory] = projected
-        return projected
+        kept = _Kept(tuple(pairs), self._calls)
+        self._memories[memory] = kept
+        self._forget()
+        return kept.projected
+
+    def _forget(self) -> None:
+        """Let go of what is out of use, and of what was used longest ago beyond the budget."""
+        left = KEPT_BYTES
+        for memory, kept in sorted(self._memories.items(), key=lambda item: -item[1].used):
+            left -= kept.nbytes
+            if left < 0 or self._calls - kept.used > PATIENCE:
+                del self._memories[memory]
 
     def _slot(self, row: int, temporal: Tensor, position: Tensor) -> tuple[Tensor, ...]:
         """Return what a time adds to the keys of each layer, (1, heads, h w, C)."""
