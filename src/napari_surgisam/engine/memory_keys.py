@@ -102,7 +102,7 @@ class MemoryKeys:
         -------
         (K, h w, C) Tensor
         """
-        output = features
+        output = features.contiguous()
         if self.attention.pos_enc_at_input:
             output = output + 0.1 * image_position
         self._calls += 1
@@ -139,7 +139,8 @@ class MemoryKeys:
         if kept is not None:
             kept.used = self._calls
             return kept.projected
-        tokens = memory.to(position).flatten(2).transpose(1, 2)
+        # laid out alike wherever they come from: products of other layouts round otherwise
+        tokens = memory.to(position).flatten(2).transpose(1, 2).contiguous()
         placed = tokens + position
         pairs = []
         for layer in self.attention.layers:
