@@ -1,11 +1,13 @@
-"""Where a test may run: what needs a window skips without one, and says why.
+"""Where a test may run: what needs a window skips without one, and says why; a small model.
 
 With ``SURGISAM_TESTS_COMPLETE`` set, a skip is a failure: the machine is meant to have all
 that the tests need, apart from a GPU.
 """
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,6 +57,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("qt")
         if NO_WINDOW and item.get_closest_marker("qt"):
             item.add_marker(pytest.mark.skip(reason=NO_WINDOW))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compact model with random weights: it answers, if with nonsense."""
+    import torch
+
+    from napari_surgisam.engine.checkpoints import Checkpoint, write_checkpoint
+    from napari_surgisam.engine.compact_network import CompactConfig, load_compact
+
+    torch.manual_seed(0)
+    config = CompactConfig(
+        image_size=64, trunk_channels=(8, 8, 16, 16), trunk_blocks=(1, 1, 1, 1), width=64
+    )
+    state = load_compact(config, None).model.state_dict()
+    path = tmp_path_factory.mktemp("models") / "mini.safetensors"
+    write_checkpoint(path, Checkpoint("compact", json.dumps(asdict(config)), 64, state))
+    return path
 
 
 @pytest.hookimpl(wrapper=True)

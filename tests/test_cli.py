@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import os
 import re
 import resource
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,7 +18,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
-import torch
 import zarr
 from file_server import serving
 from PIL import Image
@@ -28,7 +26,6 @@ from typer.testing import CliRunner, Result
 from napari_surgisam.cli import app
 from napari_surgisam.cli.run import write_masks
 from napari_surgisam.engine import registry
-from napari_surgisam.engine.checkpoints import Checkpoint, write_checkpoint
 from napari_surgisam.engine.focus import Focus
 from napari_surgisam.resources import sample_data
 
@@ -41,21 +38,6 @@ CLICKS = f"{POINTS}0,2,20,20,1,positive\n1,2,30,50,1,negative\n2,2,10,40,7,posit
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SURGISAM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compact model with random weights: it answers, if with nonsense."""
-    from napari_surgisam.engine.compact_network import CompactConfig, load_compact
-
-    torch.manual_seed(0)
-    config = CompactConfig(
-        image_size=64, trunk_channels=(8, 8, 16, 16), trunk_blocks=(1, 1, 1, 1), width=64
-    )
-    state = load_compact(config, None).model.state_dict()
-    path = tmp_path_factory.mktemp("models") / "mini.safetensors"
-    write_checkpoint(path, Checkpoint("compact", json.dumps(asdict(config)), 64, state))
-    return path
 
 
 @pytest.fixture

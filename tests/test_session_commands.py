@@ -1,19 +1,16 @@
 """A session from the shell: saved by `propagate`, gone on with by `resume`."""
 
-import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
-import torch
 from typer.testing import CliRunner, Result
 
 from napari_surgisam.cli import app
 from napari_surgisam.data.prompts import ObjectId, Point, Prompt
-from napari_surgisam.engine.checkpoints import Checkpoint, write_checkpoint
 from napari_surgisam.formats.labels import read_labels
 from napari_surgisam.formats.session_folder import SessionFolder
 
@@ -26,21 +23,6 @@ CLICKS = (
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SURGISAM_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compact model with random weights: it answers, if with nonsense."""
-    from napari_surgisam.engine.compact_network import CompactConfig, load_compact
-
-    torch.manual_seed(0)
-    config = CompactConfig(
-        image_size=64, trunk_channels=(8, 8, 16, 16), trunk_blocks=(1, 1, 1, 1), width=64
-    )
-    state = load_compact(config, None).model.state_dict()
-    path = tmp_path_factory.mktemp("models") / "mini.safetensors"
-    write_checkpoint(path, Checkpoint("compact", json.dumps(asdict(config)), 64, state))
-    return path
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """Films and volumes with their truth, a tracker that needs no weights, and a model that does."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import tifffile
-import torch
 from fakes import FakeNetwork, MovingDiscs
 from films import truth_of
 
@@ -32,22 +29,6 @@ def memory_case(discs):
 @pytest.fixture
 def tracker():
     return Tracker(FakeNetwork())
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compact model with random weights: it answers, if with nonsense."""
-    from napari_surgisam.engine.checkpoints import Checkpoint, write_checkpoint
-    from napari_surgisam.engine.compact_network import CompactConfig, load_compact
-
-    torch.manual_seed(0)
-    config = CompactConfig(
-        image_size=64, trunk_channels=(8, 8, 16, 16), trunk_blocks=(1, 1, 1, 1), width=64
-    )
-    state = load_compact(config, None).model.state_dict()
-    path = tmp_path_factory.mktemp("models") / "mini.safetensors"
-    write_checkpoint(path, Checkpoint("compact", json.dumps(asdict(config)), 64, state))
-    return path
 
 
 @pytest.fixture
