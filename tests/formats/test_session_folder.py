@@ -196,6 +196,7 @@ def test_a_session_that_was_never_saved_is_begun_again(tmp_path):
     SessionFolder(tmp_path / "film.surgisam", new=True).close()
     again = SessionFolder(tmp_path / "film.surgisam", new=True)
     again.save(state())
+    assert_same_state(again.read(), state())
     again.close()
 
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_surgisam.data.drafts import Draft
 from napari_surgisam.data.frame_spans import shared, unite, without
 from napari_surgisam.data.masklets import Masklet, paint_labels
 from napari_surgisam.data.prompts import (
-    MAX_OBJECT_ID,
     AnyPrompt,
     ObjectId,
     Point,
@@ -22,30 +22,11 @@ from napari_surgisam.data.prompts import (
     PromptBook,
 )
 from napari_surgisam.data.stored_masks import StoredMask
-from napari_surgisam.errors import DataError
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 PromptKey = tuple[ObjectId, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Draft:
-    """A prompt whose mask has not been computed yet.
-
-    Parameters
-    ----------
-    refined : StoredMask or None
-        The mask that was shown when the last point was added: the points correct it.
-    """
-
-    refined: StoredMask | None = None
-
-    @property
-    def direction(self) -> int:
-        """Pass whose memories the mask is made with: 1, -1, or 0 for none."""
-        return 0 if self.refined is None else self.refined.direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -352,17 +333,3 @@ class Annotation:
 def _less(mapping: Mapping[K, V], keys: Iterable[K]) -> Mapping[K, V]:
     gone = set(keys)
     return MappingProxyType({key: value for key, value in mapping.items() if key not in gone})
-
-
-def check_painted(frame: int, labels: NDArray[np.integer], shape: tuple[int, int]) -> None:
-    """Raise a `DataError` unless labels can stand for a frame of (H, W) pixels."""
-    if labels.shape != shape:
-        raise DataError(
-            f"The labels painted on frame {frame} have shape {labels.shape}, but the frames "
-            f"have {shape}: give them on the image's own grid."
-        )
-    if labels.size and not 0 <= labels.min() <= labels.max() <= MAX_OBJECT_ID:
-        raise DataError(
-            f"The labels painted on frame {frame} run from {labels.min()} to "
-            f"{labels.max()}: only 0 to {MAX_OBJECT_ID} can be stored."
-        )

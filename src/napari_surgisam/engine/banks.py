@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from napari_surgisam.data.annotation import Annotation, Draft
+from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.drafts import Draft
 from napari_surgisam.data.prompts import AnyPrompt, MaskPrompt, ObjectId
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.memory import MemoryBank, ObservingPolicy, Recall

@@ -15,7 +15,7 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from napari_surgisam.engine.memory import Recall
-from napari_surgisam.engine.memory_keys import MemoryKeys
+from napari_surgisam.engine.network_keys import MemoryKeys
 from napari_surgisam.engine.positions import positions_of
 
 if TYPE_CHECKING:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.annotation import Annotation, check_painted
+from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.history import History
 from napari_surgisam.data.mask_chunks import MaskShelf
 from napari_surgisam.data.masklets import Masklet
+from napari_surgisam.data.painted_labels import check_painted
 from napari_surgisam.data.prompts import (
     AnyPrompt,
     ObjectId,
@@ -30,30 +30,11 @@ from napari_surgisam.engine.course import Update, plan_update
 from napari_surgisam.engine.labelling import label_frames
 from napari_surgisam.engine.network import FrameEmbedding, Prediction
 from napari_surgisam.engine.plan import Plan, Span
-from napari_surgisam.engine.propagation import NONE_CONFIRMED, Confirmed, Propagation, run_steps
+from napari_surgisam.engine.propagation import Confirmed, Propagation, run_steps
 from napari_surgisam.engine.recollection import Recollection
 from napari_surgisam.engine.resuming import Interrupted
+from napari_surgisam.engine.session_run import Run
 from napari_surgisam.engine.tracker import Tracker
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    """A propagation that may still store masks, and whether it has begun its undo step."""
-
-    session: Session
-    begun: bool = False
-
-    @property
-    def annotation(self) -> Annotation:
-        return self.session.annotation
-
-    def keep(
-        self,
-        frame: int,
-        masks: Mapping[ObjectId, StoredMask],
-        confirmed: Confirmed = NONE_CONFIRMED,
-    ) -> bool:
-        return self.session.store_step(self, frame, masks, confirmed)
 
 
 class Session:
@@ -88,7 +69,7 @@ class Session:
         self._shelf = MaskShelf()
         self._shelf.keep(c for m in annotation.masklets.values() for c in m.chunks.values())
         self._lock = RLock()
-        self._run: _Run | None = None
+        self._run: Run | None = None
 
     # -- what there is
 
@@ -308,9 +289,9 @@ class Session:
         """Find objects by the names of their classes, as one undo step; see `label_frames`."""
         return label_frames(self._begin(), self._recollection, objects, span, before)
 
-    def _begin(self) -> _Run:
+    def _begin(self) -> Run:
         with self._lock:
-            self._run = run = _Run(self)
+            self._run = run = Run(self)
         return run
 
     def count_outdated(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> int:

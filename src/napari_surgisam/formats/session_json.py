@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from napari_surgisam.data.annotation import Annotation, Draft
+from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.drafts import Draft
 from napari_surgisam.data.mask_chunks import MaskChunk
 from napari_surgisam.data.mask_records import pack_masks, unpack_masks
 from napari_surgisam.data.masklets import Masklet

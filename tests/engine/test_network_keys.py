@@ -7,7 +7,7 @@ import torch
 from memory_banks import DISTANCES, SLOTS, random_recall
 from sensitive import rescale
 
-from napari_surgisam.engine import memory_keys
+from napari_surgisam.engine import network_keys
 from napari_surgisam.engine.compact_network import CompactConfig, load_compact
 from napari_surgisam.engine.network_attention import MemoryReader
 from napari_surgisam.engine.sam2_network import load_sam2
@@ -97,7 +97,7 @@ def test_what_is_kept_goes_with_its_memory_and_within_a_budget(recalls, monkeypa
     recalls.pop()
     gc.collect()
     assert len(keys._keys._memories) < held
-    monkeypatch.setattr(memory_keys, "PATIENCE", 2)
+    monkeypatch.setattr(network_keys, "PATIENCE", 2)
     only = random_recall((0, 1), (1,), 77)
     for _ in range(3):
         keys.attend(FEATURES[:1], [only], 40)
@@ -105,7 +105,7 @@ def test_what_is_kept_goes_with_its_memory_and_within_a_budget(recalls, monkeypa
     last = random_recall((0, 1), (1,), 78)
     keys.attend(FEATURES[:1], [last], 40)
     assert len(keys._keys._memories) == 4, "the two latest calls'"
-    monkeypatch.setattr(memory_keys, "KEPT_BYTES", 0)
+    monkeypatch.setattr(network_keys, "KEPT_BYTES", 0)
     frugal, plain = MemoryReader(model, keep_keys=True), MemoryReader(model)
     found = frugal.attend(FEATURES[:2], recalls, 40)
     assert not len(frugal._keys._memories)
