@@ -52,15 +52,17 @@ def test_answers_are_the_same_and_memories_are_projected_once(model, recalls):
         found = keeping.attend(FEATURES, asked, 40)
         torch.testing.assert_close(found, expected, atol=2e-4, rtol=2e-4)
     assert (expected[0] - expected[1]).abs().max() > 0.1
-    projected = []
+    keys, values = [], []
     for layer in model.memory_attention.layers:
-        layer.cross_attn_image.v_proj.register_forward_hook(
-            lambda module, inputs, out: projected.append(out.shape[1])
-        )
+        for part, seen in (("k_proj", keys), ("v_proj", values)):
+            getattr(layer.cross_attn_image, part).register_forward_hook(
+                lambda module, inputs, out, seen=seen: seen.append(out.shape[1])
+            )
     keeping.attend(FEATURES, recalls, 40)
-    assert set(projected) == {12}  # three pointers of four tokens: they are cheap
+    assert set(keys) == {12}  # three pointers of four tokens: they are cheap
+    assert set(values) == {64}, "one sum of tokens for each place in the frame"
     plain.attend(FEATURES, recalls, 40)
-    assert max(projected) > 4 * 64
+    assert min(max(keys), max(values)) > 4 * 64
 
 
 @torch.no_grad()

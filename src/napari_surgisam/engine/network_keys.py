@@ -1,9 +1,12 @@
-"""Keys and values of memories, projected once.
+"""Keys of memories, projected once, and values that are projected last.
 
 SAM 2 projects and rotates every memory anew in each layer of its memory attention, for each of the
 frames that attend to it: on a CPU a third of the time that an object takes, for the same numbers
 but for the temporal encoding. Projections and rotations are linear, so what belongs to a memory
 and what belongs to its slot can be computed apart, kept, and added.
+
+Values are a linear function of a memory's tokens too, and their weights add up to one: it is the
+same to weigh the tokens, which are a quarter as wide, and to project the sum.
 """
 
 from __future__ import annotations
@@ -20,27 +23,27 @@ from sam2.modeling.sam.transformer import apply_rotary_enc as rotate_pairs
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from napari_surgisam.engine.cpu_attention import attention
+
 if TYPE_CHECKING:
     from sam2.modeling.memory_attention import MemoryAttention
 
 KEPT_BYTES = 256 << 20
-"""Keys and values that are kept at most: of those that were used last."""
+"""Keys that are kept at most: of those that were used last."""
 
 PATIENCE = 64
 """Calls after which a memory that nobody attended to is forgotten, each of an object or a batch."""
 
-Projected = tuple[tuple[Tensor, Tensor], ...]
-"""Rotated keys and values by layer, each (1, heads, h w, C)."""
-
 
 @dataclass(slots=True)
 class _Kept:
-    projected: Projected
+    tokens: Tensor  # (1, h w, M)
+    keys: tuple[Tensor, ...]  # rotated, by layer, each (1, 1, h w, C)
     used: int  # number of the latest call
 
     @property
     def nbytes(self) -> int:
-        return sum(t.numel() * t.element_size() for pair in self.projected for t in pair)
+        return sum(t.numel() * t.element_size() for t in (self.tokens, *self.keys))
 
 
 class MemoryKeys:
@@ -66,6 +69,7 @@ class MemoryKeys:
         """Whether a memory attention is built as this one expects, as SAM 2's are."""
         return attention.batch_first and all(
             isinstance(layer.cross_attn_image, RoPEAttention)
+            and layer.cross_attn_image.num_heads == 1
             and layer.pos_enc_at_cross_attn_keys
             and not layer.pos_enc_at_cross_attn_queries
             and not layer.pos_enc_at_attn
@@ -108,50 +112,47 @@ class MemoryKeys:
         self._calls += 1
         known = [[self._projected(m, memory_position) for m in place] for place in memories]
         slots = [[self._slot(t, temporal, memory_position) for t in place] for place in times]
+        tokens = [torch.cat([kept.tokens for kept in place]) for place in known]
+        if pointers is not None:
+            tokens.append(pointers[0].to(tokens[0]))
+        remembered = torch.cat(tokens, dim=1)
         for number, layer in enumerate(self.attention.layers):
             normed = layer.norm1(output)
             output = output + layer.self_attn(normed, normed, v=normed)
             cross = layer.cross_attn_image
             queries = _heads(cross, cross.q_proj(layer.norm2(output)))
             queries = rotate_pairs(queries, queries[:, :, :0], _frequencies(cross, queries))[0]
-            keys, values = [], []
-            for place, own in zip(known, slots, strict=True):
-                keys.append(
-                    torch.cat([p[number][0] + s[number] for p, s in zip(place, own, strict=True)])
-                )
-                values.append(torch.cat([p[number][1] for p in place]))
+            keys = [
+                torch.cat([p.keys[number] + s[number] for p, s in zip(place, own, strict=True)])
+                for place, own in zip(known, slots, strict=True)
+            ]
             if pointers is not None:
-                tokens, encoding = pointers
-                keys.append(_heads(cross, cross.k_proj(tokens + encoding)))
-                values.append(_heads(cross, cross.v_proj(tokens)))
-            found = F.scaled_dot_product_attention(
-                queries, torch.cat(keys, dim=2), torch.cat(values, dim=2)
-            )
-            output = output + cross.out_proj(found.transpose(1, 2).flatten(2))
+                keys.append(_heads(cross, cross.k_proj(pointers[0] + pointers[1])))
+            found = _weighted_values(cross, queries, torch.cat(keys, dim=2), remembered)
+            output = output + cross.out_proj(found)
             hidden = layer.activation(layer.linear1(layer.norm3(output)))
             output = output + layer.linear2(hidden)
         result: Tensor = self.attention.norm(output)
         return result
 
-    def _projected(self, memory: Tensor, position: Tensor) -> Projected:
-        """Return the keys and values of a (1, M, h, w) memory, its slot's time left out."""
+    def _projected(self, memory: Tensor, position: Tensor) -> _Kept:
+        """Return the tokens and keys of a (1, M, h, w) memory, its slot's time left out."""
         kept: _Kept | None = self._memories.get(memory)
         if kept is not None:
             kept.used = self._calls
-            return kept.projected
+            return kept
         # laid out alike wherever they come from: products of other layouts round otherwise
         tokens = memory.to(position).flatten(2).transpose(1, 2).contiguous()
         placed = tokens + position
-        pairs = []
+        rotated = []
         for layer in self.attention.layers:
             cross = layer.cross_attn_image
             keys = _heads(cross, cross.k_proj(placed))
-            keys = rotate_pairs(keys, keys[:, :, :0], _frequencies(cross, keys))[0]
-            pairs.append((keys, _heads(cross, cross.v_proj(tokens)).contiguous()))
-        kept = _Kept(tuple(pairs), self._calls)
+            rotated.append(rotate_pairs(keys, keys[:, :, :0], _frequencies(cross, keys))[0])
+        kept = _Kept(tokens, tuple(rotated), self._calls)
         self._memories[memory] = kept
         self._forget()
-        return kept.projected
+        return kept
 
     def _forget(self) -> None:
         """Let go of what is out of use, and of what was used longest ago beyond the budget."""
@@ -176,9 +177,19 @@ class MemoryKeys:
         return self._slots[key]
 
 
-def _heads(attention: RoPEAttention, x: Tensor) -> Tensor:
+def _weighted_values(cross: RoPEAttention, queries: Tensor, keys: Tensor, tokens: Tensor) -> Tensor:
+    """Return (K, N, C) values of (K, L, M) tokens, weighed by how keys fit (K, 1, N, C) queries."""
+    if queries.device.type == "cpu":
+        weighted: Tensor = cross.v_proj(attention(queries[:, 0], keys[:, 0], tokens))
+        return weighted
+    # elsewhere the fused attention is faster, and wants values as wide as keys
+    values = _heads(cross, cross.v_proj(tokens))
+    return F.scaled_dot_product_attention(queries, keys, values)[:, 0]
+
+
+def _heads(cross: RoPEAttention, x: Tensor) -> Tensor:
     """Return (B, N, C) as (B, heads, N, C / heads)."""
-    heads: Tensor = x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+    heads: Tensor = x.unflatten(-1, (cross.num_heads, -1)).transpose(1, 2)
     return heads
 
 
