@@ -20,8 +20,32 @@ class ModelError(SurgisamError):
     """A model is unknown, missing, damaged or does not fit."""
 
 
+class MissingWeightsError(ModelError):
+    """The weights of a known model are not on this machine.
+
+    Attributes
+    ----------
+    name : str
+        Of the model.
+    fetchable : bool
+        Whether they have an address to fetch them from.
+    """
+
+    def __init__(self, message: str, name: str, *, fetchable: bool) -> None:
+        super().__init__(message)
+        self.name, self.fetchable = name, fetchable
+
+
+class DeviceError(ModelError):
+    """The device that was asked for is not on this machine."""
+
+
 class JobError(SurgisamError):
     """A long computation stopped before its end."""
+
+
+class MemoryShortError(JobError):
+    """The device had too little memory for a computation."""
 
 
 class DamagedError(DataError):

@@ -75,6 +75,12 @@ def test_layers_train_a_model_in_another_process(bench, qtbot):
     assert other.value() == "my-model"
     widget.run()
     assert "already" in widget.line.message.text
+    ((words, start),) = widget.line.message.remedies
+    assert words == "Start as “my-model-2”"
+    start()
+    assert widget.name_edit.text() == "my-model-2" and widget.busy
+    widget.cancel()
+    bench.settle()
 
 
 def test_what_cannot_work_is_refused_in_words(bench):

@@ -10,7 +10,13 @@ from napari_surgisam.engine.budgets import labels_budget
 from napari_surgisam.engine.course import Update
 from napari_surgisam.errors import DataError
 from napari_surgisam.plugin.label_store import label_store
-from napari_surgisam.plugin.preferences import cache_budget, labels_limit, update_rule
+from napari_surgisam.plugin.preferences import (
+    cache_budget,
+    labels_limit,
+    remember,
+    remembered,
+    update_rule,
+)
 
 
 @pytest.fixture
@@ -49,6 +55,17 @@ def test_when_a_correction_has_reached_far_enough_is_a_preference(memory):
     assert update_rule() == Update()
     corrections.agreement, corrections.agreeing_frames = 0.9, 0
     assert update_rule() == Update(agreement=0.9, in_a_row=0)
+
+
+def test_what_is_remembered_can_be_read_and_set_in_the_preferences(memory):
+    choices = get_plugin_settings("napari-surgisam").choices
+    assert all(f.title and f.description for f in type(choices).model_fields.values())
+    assert remembered("way", "") == "outward"
+    remember("way", "backward")
+    assert choices.way == remembered("way", "") == "backward"
+    with pytest.raises(ValueError, match="way"):
+        choices.way = "sideways"
+    assert remembered("no such choice", 3) == 3
 
 
 def test_what_cannot_be_read_is_said(memory):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from napari_surgisam.errors import ModelError
+from napari_surgisam.errors import DeviceError, ModelError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -34,7 +34,7 @@ def choose_device(device: str = "auto") -> torch.device:
     if torch.cuda.is_available():
         here += ["cuda", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
     if device not in here:
-        raise ModelError(
+        raise DeviceError(
             f"Device {device!r} is not available on this machine: use one of {', '.join(here)}."
         )
     return torch.device(device)

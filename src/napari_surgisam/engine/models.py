@@ -20,7 +20,7 @@ from napari_surgisam.engine.registry import (
     published_model,
     weights_path,
 )
-from napari_surgisam.errors import ModelError
+from napari_surgisam.errors import MissingWeightsError, ModelError
 from napari_surgisam.jobs import Event, Job
 
 if TYPE_CHECKING:
@@ -193,18 +193,23 @@ def find_weights(model: str | Path) -> Path:
     spec = model_spec(model)
     found = weights_path(spec)
     if found is None and spec.page:
-        raise ModelError(
+        raise MissingWeightsError(
             f"The weights of {spec.name} are not on this machine, and have no address to fetch "
             f"them from. Get them from {spec.page}, then run: surgisam models import FILE --as "
-            f"{spec.name}"
+            f"{spec.name}",
+            spec.name,
+            fetchable=False,
         )
     if found is None and not spec.url:
         where = "install napari-surgisam" if spec.name == EMBEDDED else "import its file"
-        raise ModelError(f"The weights of {spec.name} are gone: {where} again.")
+        text = f"The weights of {spec.name} are gone: {where} again."
+        raise MissingWeightsError(text, spec.name, fetchable=False)
     if found is None:
-        raise ModelError(
+        raise MissingWeightsError(
             f"The weights of {spec.name} are not on this machine. Run: surgisam models fetch "
-            f"{spec.name} ({spec.nbytes / 1e6:.0f} MB), or import the file that you have."
+            f"{spec.name} ({spec.nbytes / 1e6:.0f} MB), or import the file that you have.",
+            spec.name,
+            fetchable=True,
         )
     return found
 

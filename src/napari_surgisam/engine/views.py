@@ -20,7 +20,7 @@ from napari_surgisam.engine.focus import within
 from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import FrameEmbedding, Network, Prediction, Query
 from napari_surgisam.engine.resizing import resize_images
-from napari_surgisam.errors import JobError
+from napari_surgisam.errors import MemoryShortError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -66,7 +66,7 @@ class FrameView:
         ------
         DataError
             If the frame cannot be read.
-        JobError
+        MemoryShortError
             If the device runs out of memory.
         """
         new = [r for r in dict.fromkeys(regions) if r not in self._seen]
@@ -132,7 +132,7 @@ class FrameView:
             with torch.no_grad():
                 yield
         except torch.OutOfMemoryError as error:
-            raise JobError(
+            raise MemoryShortError(
                 f"The device ran out of memory on frame {self.frame}. What was done is kept. "
                 "Choose a smaller image size or model, or the CPU."
             ) from error

@@ -120,6 +120,7 @@ class AdvancedPanel(QWidget):
         self.fold = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
         self.fold.addWidget(inside)
         self.fold.collapse(animate=False)
+        self.fold.toggleButton().setToolTip("What most people never touch")
         self._prompted.setSuffix(" prompted frames")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -3,21 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.data.prompts import ObjectId, Prompt
 
 if TYPE_CHECKING:
     from napari_surgisam.engine.session import Session
 
-FIRST_STEPS = (
-    "1  Click on the object.\n2  Hold Alt (or press T) for “not this”.\n3  Press Propagate."
+FIRST_CLICK = "Click on the object: its mask shows at once. ? lists all keys."
+
+STEPS = (
+    "Click on the object. Hold Alt (or press T) for “not this”.",
+    "Press Propagate (P): the mask follows the object along all {unit}s.",
+    "Review and correct: N shows a doubtful {unit}. Click there, and propagate again.",
 )
+"""What a person does the first time with a movie or a volume."""
 
 PICTURE_STEPS = (
-    "1  Click on the object: its mask shows.\n2  Hold Alt (or press T) for “not this”.\n"
-    "3  Press A for another object."
+    "Click on the object: its mask shows.",
+    "Review and correct: click again; hold Alt (or press T) for “not this”.",
+    "Press A for another object, and click on it.",
 )
+"""The same with a single picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """One thing that a person does the first time, and whether it is done."""
+
+    text: str
+    done: bool
+
+
+def first_steps(session: Session | None, unit: str, *, reviewed: bool) -> tuple[FirstStep, ...]:
+    """Say what a person does the first time, and how far they are.
+
+    Parameters
+    ----------
+    session : Session or None
+    unit : {"frame", "slice", "picture"}
+    reviewed : bool
+        Whether masks that a propagation made were looked through or corrected.
+    """
+    prompts = [] if session is None else list(session.book)
+    if unit == "picture":
+        clicks = [len(p.points) for p in prompts if isinstance(p, Prompt)]
+        done = (bool(prompts), max(clicks, default=0) > 1, len(prompts) > 1)
+        return tuple(map(FirstStep, PICTURE_STEPS, done))
+    carried = session is not None and any(
+        len(masklet) > len(session.book.frames(object_id))
+        for object_id, masklet in session.masklets.items()
+    )
+    texts = (text.format(unit=unit) for text in STEPS)
+    return tuple(map(FirstStep, texts, (bool(prompts), carried, carried and reviewed)))
 
 
 def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str) -> str:
@@ -32,10 +71,9 @@ def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str)
         A picture is all there is: nothing can be propagated.
     """
     if session is None or not len(session.book):
-        steps = PICTURE_STEPS if unit == "picture" else FIRST_STEPS
         classes = () if session is None else tuple(session.tracker.network.classes)
         known = f"\nOr press Label classes: this model knows {', '.join(classes)}."
-        return steps + known if classes else steps
+        return FIRST_CLICK + known if classes else FIRST_CLICK
     if unit == "picture":
         return "Click again to correct the mask; A adds an object."
     for object_id, name in sorted(names.items()):

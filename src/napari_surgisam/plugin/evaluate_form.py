@@ -19,6 +19,10 @@ from napari_surgisam.plugin.progress_row import ProgressRow
 from napari_surgisam.plugin.protocol_form import ProtocolForm
 from napari_surgisam.plugin.score_table import ScoreTable
 
+COMPARE = "Measure the labels by the reference"
+RUN = "Prompt the model as the protocol says, and measure what it makes"
+SAVE = "Write the table, and the figures of every frame"
+
 
 class EvaluateForm(QWidget):
     """The small widgets of *Evaluate*, laid out."""
@@ -31,6 +35,9 @@ class EvaluateForm(QWidget):
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             box.setMinimumContentsLength(12)
+        self.reference_box.setToolTip("The labels that are right")
+        self.labels_box.setToolTip("The labels that are measured")
+        self.image_box.setToolTip("The image that a model segments, to be measured")
         self.compare_button = QPushButton("Compare")
         self.run_button = QPushButton("Run")
         self.save_button = QPushButton("Save as CSV…")

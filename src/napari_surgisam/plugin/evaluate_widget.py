@@ -15,7 +15,7 @@ from napari_surgisam.data.frames import ArrayFrames, FrameSource
 from napari_surgisam.errors import DataError, SurgisamError
 from napari_surgisam.formats.class_tables import ClassTable
 from napari_surgisam.jobs import Event
-from napari_surgisam.plugin.evaluate_form import EvaluateForm
+from napari_surgisam.plugin.evaluate_form import COMPARE, RUN, SAVE, EvaluateForm
 from napari_surgisam.plugin.evaluate_jobs import (
     LayerLabels,
     ObjectScored,
@@ -34,6 +34,7 @@ from napari_surgisam.plugin.layer_reading import (
 from napari_surgisam.plugin.layers import show_frame
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
+from napari_surgisam.plugin.remedies import remedies_for
 from napari_surgisam.plugin.runner import JobThread, RunningJob
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class EvaluateWidget(EvaluateForm):
             self.line.show_message(Message(text))
 
     def _fail(self, error: SurgisamError) -> None:
-        self.line.show_message(Message(str(error), "error"))
+        self.line.show_message(Message(str(error), "error", remedies_for(error, self.models)))
 
     # -- showing
 
@@ -257,13 +258,13 @@ class EvaluateWidget(EvaluateForm):
         why_not = NO_REFERENCE if reference is None else "Something is running." * self.busy
         same = "Choose two different layers to compare." if labels in (None, reference) else ""
         none = "Open an image to run a model on." if self.image_box.currentData() is None else ""
-        for button, reason in (
-            (self.compare_button, why_not or same),
-            (self.run_button, why_not or none),
-            (self.save_button, "" if self.rows else "There is nothing to save yet."),
+        for button, reason, tip in (
+            (self.compare_button, why_not or same, COMPARE),
+            (self.run_button, why_not or none, RUN),
+            (self.save_button, "" if self.rows else "There is nothing to save yet.", SAVE),
         ):
             button.setEnabled(not reason)
-            button.setToolTip(reason)
+            button.setToolTip(reason or tip)
         if not self.rows and not self.busy and self.line.message.kind != "error":
             self.line.show_message(Message(NO_REFERENCE if reference is None else START))
 

@@ -40,6 +40,9 @@ RECIPES = (
 )
 """Names and tips; reading them from the recipes would import PyTorch to show a form."""
 
+CHECK = "Say what will be trained, how long it takes, and how much memory"
+BEGIN = "Train, in a process of its own: the window stays free"
+
 SAMPLES = ("all", "50", "100", "200", "400")
 
 
@@ -82,10 +85,16 @@ class FinetuneForm(QWidget):
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             box.setMinimumContentsLength(12)
+        self.image_box.setToolTip("An image that was labelled")
+        self.labels_box.setToolTip("Its labels, on the image's own grid")
         self.add_button = QPushButton("Add pair")
         self.folder_button = QPushButton("Add folder…")
         self.remove_button = QPushButton("Remove")
+        self.add_button.setToolTip("Learn from the chosen image and labels")
+        self.folder_button.setToolTip("Learn from a folder of images with labels")
+        self.remove_button.setToolTip("Take the selected line out of the list")
         self.data_list = QListWidget()
+        self.data_list.setToolTip("What the model learns from")
         self.data_list.setMaximumHeight(90)
         self.models = ModelChooser()
         self.recipe_box, self.samples_box = QComboBox(), QComboBox()
@@ -94,10 +103,13 @@ class FinetuneForm(QWidget):
             self.recipe_box.setItemData(
                 self.recipe_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole
             )
+        self.recipe_box.setToolTip("What of the model is trained, and on what; each has a tip")
         self.samples_box.addItems(SAMPLES)
+        self.samples_box.setToolTip("Labelled objects of each class that are learned from")
         self.epochs_box, self.fraction_box = QSpinBox(), QDoubleSpinBox()
         self.epochs_box.setRange(1, 1000)
         self.epochs_box.setValue(20)
+        self.epochs_box.setToolTip("How many times it learns from all samples")
         self.fraction_box.setRange(0, 0.9)
         self.fraction_box.setSingleStep(0.05)
         self.fraction_box.setValue(0.2)
@@ -106,9 +118,10 @@ class FinetuneForm(QWidget):
             "and never examined: the only way with a single image."
         )
         self.merge_box = QCheckBox("All labels are one object")
+        self.merge_box.setToolTip("Take every label above 0 for the same object")
         self.name_edit = QLineEdit("my-model")
+        self.name_edit.setToolTip("What the tuned model is called in Segment")
         self.check_button, self.start_button = QPushButton("Check"), QPushButton("Start")
-        self.check_button.setToolTip("What will be trained, how long it takes, and how much memory")
         self.plan_label = QLabel()
         self.plan_label.setWordWrap(True)
         self.plan_label.hide()

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from napari_surgisam.jobs import Event
 from napari_surgisam.plugin.evaluate_jobs import LayerLabels
 from napari_surgisam.plugin.evaluate_widget import class_table
 from napari_surgisam.plugin.finetune_data import LabelledPair, write_pairs
-from napari_surgisam.plugin.finetune_form import FinetuneForm
+from napari_surgisam.plugin.finetune_form import BEGIN, CHECK, FinetuneForm
 from napari_surgisam.plugin.finetune_process import TuningProcess
 from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid
 from napari_surgisam.plugin.message_line import Message
@@ -117,7 +118,8 @@ class FinetuneWidget(FinetuneForm):
         out = cache_folder() / "tuned" / f"{name}.safetensors"
         try:
             if out.exists() and not check:
-                raise DataError(f"There is a tuned model {name!r} already: give another name.")
+                self._offer_name(name, out.parent)
+                return
             out.parent.mkdir(parents=True, exist_ok=True)
             pairs = [self._pair(*item) for item in self.data if not isinstance(item, Path)]
         except OSError as error:
@@ -213,6 +215,18 @@ class FinetuneWidget(FinetuneForm):
     def _fail(self, error: SurgisamError) -> None:
         self.line.show_message(Message(str(error), "error"))
 
+    def _offer_name(self, name: str, folder: Path) -> None:
+        """Say that a name is taken, and offer one that is not."""
+        numbered = (f"{name}-{n}" for n in count(2))
+        free = next(n for n in numbered if not (folder / f"{n}.safetensors").exists())
+
+        def start() -> None:
+            self.name_edit.setText(free)
+            self.run()
+
+        text = f"There is a tuned model “{name}” already: give another name."
+        self.line.show_message(Message(text, "error", ((f"Start as “{free}”", start),)))
+
     # -- showing
 
     def _pair(self, image: Any, labels: Any) -> LabelledPair:
@@ -259,9 +273,9 @@ class FinetuneWidget(FinetuneForm):
 
     def _renew(self) -> None:
         reason = "Something is running." if self.busy else "" if self.data else START
-        for button in (self.check_button, self.start_button):
+        for button, tip in ((self.check_button, CHECK), (self.start_button, BEGIN)):
             button.setEnabled(not reason)
-            button.setToolTip(reason)
+            button.setToolTip(reason or tip)
         if not self.data and not self.line.message.text:
             self.line.show_message(Message(START))
 

@@ -29,8 +29,10 @@ class FramePlot(QWidget):
         self._colours: dict[int, tuple[int, int, int]] = {}
         self._selected: int | None = None
         self._figure = QComboBox()
+        self._figure.setToolTip("Which figure is plotted along the frames")
         self._plot = pg.PlotWidget(background=None)
         self._plot.setMinimumHeight(_HEIGHT)
+        self._plot.setToolTip("A line an object. Click to go to that frame; the wheel zooms.")
         # its own hint would make the dock as wide as the canvas
         self._plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         self._plot.setMouseEnabled(x=True, y=False)

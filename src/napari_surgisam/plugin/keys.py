@@ -11,15 +11,19 @@ from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
 KEYS: tuple[tuple[str, str, str], ...] = (
     ("Tab", "next_object", "next object"),
     ("A", "add_object", "add an object"),
-    ("T", "toggle_polarity", "switch between “this” and “not this” (or hold Alt and click)"),
+    ("T", "toggle_polarity", "switch “this” and “not this” (or hold Alt)"),
     ("B", "draw_box", "draw a box around the object"),
     ("P", "propagate", "propagate"),
-    ("Escape", "escape", "cancel, keeping what is done; end drawing boxes"),
+    ("Escape", "escape", "stop, keeping what is done; end drawing boxes"),
     ("N", "next_doubtful", "next doubtful frame, the worst first"),
     ("Control-Z", "undo", "undo the last click, stroke or propagation"),
     ("Control-Shift-Z", "redo", "redo"),
+    ("?", "help", "show or hide this help"),
 )
 """Key, action, and what the action does in words."""
+
+UNNAMED = ("?",)
+"""Keys that napari has no name for; `CanvasKeys` takes them."""
 
 Action = Callable[[], object]
 
@@ -28,31 +32,37 @@ def bind_keys(layers: Iterable[Any], actions: Mapping[str, Action]) -> None:
     """Bind the actions to their keys on some layers, in place of what they meant there."""
     for layer in layers:
         for key, name, _ in KEYS:
-            layer.bind_key(key, _ignoring_layer(actions[name]), overwrite=True)
+            if key not in UNNAMED:
+                layer.bind_key(key, _ignoring_layer(actions[name]), overwrite=True)
 
 
 def unbind_keys(layers: Iterable[Any]) -> None:
     """Give the keys of some layers back."""
     for layer in layers:
         for key, _, _ in KEYS:
-            layer.bind_key(key, None, overwrite=True)
+            if key not in UNNAMED:
+                layer.bind_key(key, None, overwrite=True)
 
 
-class TabKey(QObject):
-    """Gives Tab on the canvas to us; Qt would move the focus before napari saw it.
+class CanvasKeys(QObject):
+    """Gives keys on the canvas to us that napari never sees, or has no name for.
+
+    With Tab, Qt would move the focus before napari saw it.
 
     Parameters
     ----------
     widget : QWidget
         A dock widget of the window whose canvas is meant.
-    action : callable
+    actions : mapping of Qt.Key to callable
     wanted : callable
-        Whether Tab is ours at the moment.
+        Whether the keys are ours at the moment.
     """
 
-    def __init__(self, widget: QWidget, action: Action, wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self, widget: QWidget, actions: Mapping[Qt.Key, Action], wanted: Callable[[], bool]
+    ) -> None:
         super().__init__(widget)
-        self._action, self._wanted = action, wanted
+        self._actions, self._wanted = dict(actions), wanted
         window = widget.parentWidget()
         while window is not None and not isinstance(window, QMainWindow):
             window = window.parentWidget()
@@ -61,23 +71,25 @@ class TabKey(QObject):
             canvas.installEventFilter(self)
 
     def eventFilter(self, canvas: QObject, event: QEvent) -> bool:
-        """Take the key, or let it pass."""
-        if (
-            event.type() == QEvent.Type.KeyPress
-            and event.key() == Qt.Key.Key_Tab
-            and self._wanted()
-        ):
-            self._action()
-            return True
-        return False
+        """Take a key of ours, or let it pass."""
+        if event.type() != QEvent.Type.KeyPress:
+            return False
+        action = self._actions.get(event.key())
+        if action is None or not self._wanted():
+            return False
+        action()
+        return True
+
+
+def written(key: str) -> str:
+    """Return a key as it is written on a keyboard: napari's "Control-Z" is "Ctrl+Z"."""
+    return key.replace("Control", "Ctrl").replace("Escape", "Esc").replace("-", "+")
 
 
 def help_text() -> str:
     """Return the keys and what they do, as HTML."""
     rows = "".join(
-        f"<tr><td><b>{key.replace('Control', 'Ctrl').replace('Escape', 'Esc')}</b></td>"
-        f"<td>&nbsp;{what}</td></tr>"
-        for key, _, what in KEYS
+        f"<tr><td><b>{written(key)}</b></td><td>&nbsp;{what}</td></tr>" for key, _, what in KEYS
     )
     return f"While a layer of clicks, boxes or masks is active:<table>{rows}</table>"
 

@@ -59,6 +59,11 @@ class ModelChooser(QWidget):
         if index >= 0 and weights_path(available_models()[name]) is not None:
             self._combo.setCurrentIndex(index)
 
+    @property
+    def device(self) -> str:
+        """Where the chosen model computes, as `show_device` was told."""
+        return self._device
+
     def show_device(self, device: str) -> None:
         """Say where the chosen model computes: torch's type of device, empty while unknown."""
         self._device = device

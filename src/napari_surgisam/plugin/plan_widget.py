@@ -25,6 +25,7 @@ class PlanWidget(QWidget):
     """Edits a `Plan`: a span of frames and a way through them."""
 
     value_changed = Signal(object)  # Plan
+    way_chosen = Signal(str)  # by a person: an `Order`
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,6 +45,7 @@ class PlanWidget(QWidget):
         self._ways.button(0).setChecked(True)
         self.span.value_changed.connect(lambda _: self.value_changed.emit(self.value()))
         self._ways.idClicked.connect(lambda _: self.value_changed.emit(self.value()))
+        self._ways.idClicked.connect(lambda number: self.way_chosen.emit(WAYS[number][1]))
 
     def value(self) -> Plan:
         """Return the plan."""

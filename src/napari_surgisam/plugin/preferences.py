@@ -11,6 +11,8 @@ from napari_surgisam.errors import DataError
 
 PLUGIN = "napari-surgisam"
 AUTOMATIC = "auto"
+CHOICES = "choices"
+"""The category of what *Segment* shows at the next start."""
 
 
 def cache_budget() -> CacheBudget:
@@ -49,6 +51,28 @@ def update_rule() -> Update:
         agreement=float(getattr(asked, "agreement", usual.agreement)),
         in_a_row=int(getattr(asked, "agreeing_frames", usual.in_a_row)),
     )
+
+
+def remembered(name: str, usual: Any) -> Any:
+    """Return what a person chose last, or `usual` where nothing is known."""
+    return getattr(_asked(CHOICES), name, usual)
+
+
+def remember(name: str, value: Any) -> None:
+    """Keep a choice for the next start; without napari's preferences nothing is kept."""
+    asked = _asked(CHOICES)
+    if asked is not None:
+        setattr(asked, name, value)
+
+
+def first_steps_wanted() -> bool:
+    """Return whether the first steps are shown when *Segment* opens."""
+    return bool(remembered("first_steps", True))
+
+
+def put_first_steps_away() -> None:
+    """Show the first steps no more at the next start."""
+    remember("first_steps", False)
 
 
 def _asked(category: str) -> Any:

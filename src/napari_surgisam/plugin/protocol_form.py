@@ -21,7 +21,7 @@ WORDS = (
 )
 PROMPTS = (("points", "clicks"), ("box", "a box"), ("mask", "the true mask"))
 _COUNTS = {
-    "video": ("prompted_frames", "on the first frames", 1, 8, 1),
+    "video": ("prompted_frames", "first frames prompted", 1, 8, 1),
     "correction": ("rounds", "rounds at most", 1, 20, 3),
     "image-interactive": ("max_clicks", "clicks at most", 1, 50, 20),
 }
@@ -41,6 +41,9 @@ class ProtocolForm(QWidget):
         for kind, words in PROMPTS:
             self._prompt.addItem(words, kind)
         self._clicks, self._count, self._count_words = QSpinBox(), QSpinBox(), QLabel()
+        self._name.setToolTip("What is prompted, and which way the masks are carried")
+        self._prompt.setToolTip("What the model is given: the reference says where")
+        self._clicks.setToolTip("Clicks on each object")
         self._clicks.setRange(1, 10)
         self._clicks.setValue(3)
         prompt = QHBoxLayout()
@@ -90,6 +93,7 @@ class ProtocolForm(QWidget):
         if name in _COUNTS:
             _, words, low, high, usual = _COUNTS[name]
             self._count_words.setText(words)
+            self._count.setToolTip(f"How many {words}")
             self._count.setRange(low, high)
             self._count.setValue(usual)
         self.value_changed.emit()

@@ -30,6 +30,12 @@ HINT = (
     "hatched is older than a click; triangles are clicks; the star is the worst place."
 )
 
+LINE_TIPS = {
+    "predicted IoU": "How well the model thinks that its mask fits, from 0 to 1",
+    "presence": "Whether the model thinks that the object is on the frame",
+    "change of area": "High where the mask is as large as on the frames beside it",
+}
+
 MARKS: tuple[tuple[str, RGB], ...] = (
     ("■ doubtful", DOUBT),
     ("★ the worst", WORST),
@@ -51,6 +57,7 @@ class ReviewForm(QWidget):
         self.next_button = QPushButton("Next doubtful")
         self.next_button.setToolTip("Go to the worst place that you have not seen yet (N)")
         self.open_button = QPushButton("Open Segment")
+        self.open_button.setToolTip("Open the widget that makes the masks")
         self.open_button.hide()
         self.accept_button = QPushButton("Accept")
         self.accept_button.setToolTip("These masks are right: no propagation changes them")
@@ -79,6 +86,7 @@ class ReviewForm(QWidget):
         for name in LINES:
             box = QCheckBox(name)
             box.setChecked(True)
+            box.setToolTip(LINE_TIPS[name])
             box.setStyleSheet(f"color: {_css(LINE_COLOURS[name])};")
             box.toggled.connect(lambda _: self.lines_changed.emit(self.lines()))
             self._boxes[name] = box

@@ -37,6 +37,7 @@ class ScoreTable(QWidget):
         self._table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self._table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self._table.verticalHeader().hide()
+        self._table.setToolTip("A row an object; click it to see its line in the plot")
         height = self._table.verticalHeader().defaultSectionSize()
         self._table.setMinimumHeight(height * VISIBLE_ROWS)
         self._table.itemSelectionChanged.connect(self._on_selection)

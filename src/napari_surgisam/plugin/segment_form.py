@@ -17,14 +17,16 @@ from qtpy.QtWidgets import (
 
 from napari_surgisam.plugin.advanced_panel import AdvancedPanel
 from napari_surgisam.plugin.class_labelling import ClassesButton
+from napari_surgisam.plugin.guide_panel import GuidePanel
 from napari_surgisam.plugin.keys import help_text
-from napari_surgisam.plugin.message_line import Message, MessageLine
+from napari_surgisam.plugin.message_line import MessageLine
 from napari_surgisam.plugin.model_chooser import ModelChooser
 from napari_surgisam.plugin.object_table import ObjectRow, ObjectTable
 from napari_surgisam.plugin.plan_widget import PlanWidget
 from napari_surgisam.plugin.progress_row import ProgressRow
 from napari_surgisam.plugin.session_row import SessionRow
 
+PROPAGATE = "Carry the clicks through the frames (P)"
 DOTS = {
     "ready": ("#4caf50", "Ready: a click on this frame is answered at once."),
     "embedding": ("#f2b84b", "Getting this frame ready …"),
@@ -43,6 +45,8 @@ class SegmentForm(QWidget):
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             box.setMinimumContentsLength(12)
+        self.image_box.setToolTip("The image whose objects are segmented")
+        self.masks_box.setToolTip("The Labels layer that the masks go to")
         self.open_button = QToolButton()
         self.open_button.setText("⋯")
         self.open_button.setToolTip("Open a video, a scan or a picture")
@@ -63,6 +67,8 @@ class SegmentForm(QWidget):
         self.help_button = QToolButton()
         self.help_button.setText("?")
         self.help_button.setToolTip(help_text())
+        self.help_button.setCheckable(True)
+        self.guide_panel = GuidePanel()
 
         form = QFormLayout()
         image = QHBoxLayout()
@@ -87,12 +93,10 @@ class SegmentForm(QWidget):
         layout.addWidget(self.classes_button)
         layout.addWidget(self.progress)
         layout.addWidget(self.line)
+        layout.addWidget(self.guide_panel)
         layout.addWidget(self.advanced)
         layout.addStretch()
         self.show_ready("waiting")
-        self.help_button.clicked.connect(
-            lambda _=False: self.line.show_message(Message(help_text()))
-        )
 
     def show_ready(self, state: str) -> None:
         """Colour the dot: "waiting", "embedding" or "ready"."""
@@ -123,7 +127,10 @@ class SegmentForm(QWidget):
         self.propagate_button.setEnabled(not why_not)
         text, tip = what
         self.propagate_button.setText(text)
-        self.propagate_button.setToolTip(why_not or tip)
+        self.propagate_button.setToolTip(why_not or tip or PROPAGATE)
         row = next((r for r in rows if r.object_id == selected), None)
         self.selected_button.setText(f"only {row.name}" if row else "only this object")
-        self.selected_button.setEnabled(not why_not and bool(row and row.prompts))
+        able = bool(row and row.prompts)
+        self.selected_button.setEnabled(not why_not and able)
+        none = "" if able else "Click on this object first."
+        self.selected_button.setToolTip(why_not or none or "Leave the other objects as they are")

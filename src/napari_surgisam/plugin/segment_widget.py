@@ -5,20 +5,22 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
 
-from napari_surgisam.errors import JobError, ModelError, SurgisamError
+from napari_surgisam.errors import SurgisamError
 from napari_surgisam.plugin.advanced_panel import Settings
 from napari_surgisam.plugin.backstage import Backstage
 from napari_surgisam.plugin.class_labelling import label_classes
 from napari_surgisam.plugin.docks import open_dock
 from napari_surgisam.plugin.grid import describe_frames
-from napari_surgisam.plugin.keys import TabKey
+from napari_surgisam.plugin.guide import Guide
+from napari_surgisam.plugin.keys import CanvasKeys
 from napari_surgisam.plugin.layer_reading import level_count, own_viewer, slider_axes
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
 from napari_surgisam.plugin.opening import NO_IMAGE, Opener
 from napari_surgisam.plugin.plan_widget import plan_for
+from napari_surgisam.plugin.remedies import remedies_for
 from napari_surgisam.plugin.runner import JobThread
 from napari_surgisam.plugin.segment_form import SegmentForm
 from napari_surgisam.plugin.session_desk import SessionDesk
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
     from qtpy.QtGui import QShowEvent
-
-SMALLER = 256  # pixels: what "use smaller images" means
 
 
 class SegmentWidget(SegmentForm):
@@ -51,7 +51,8 @@ class SegmentWidget(SegmentForm):
         self.opener = Opener(viewer, self)
         self.downloads = ModelDownloads(self._stage.download_thread)
         self.sessions = SessionDesk(self)
-        self._tab: TabKey | None = None
+        self.guide = Guide(self)
+        self._keys: CanvasKeys | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._choose)
@@ -96,12 +97,14 @@ class SegmentWidget(SegmentForm):
         self.review_button.clicked.connect(lambda _=False: open_dock(self.viewer, "Review"))
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Take up Tab when the widget has found its window."""
+        """Take up the keys that napari does not know when the widget has found its window."""
         super().showEvent(event)
-        if self._tab is None:
-            self._tab = TabKey(
-                self, lambda: self._bench(Workbench.next_object), self._is_ours_active
-            )
+        if self._keys is None:
+            keys = {
+                Qt.Key.Key_Tab: lambda: self._bench(Workbench.next_object),
+                Qt.Key.Key_Question: self.guide.toggle_help,
+            }
+            self._keys = CanvasKeys(self, keys, self._is_ours_active)
 
     def event(self, event: QEvent) -> bool:
         """End the work where the dock was closed: napari only takes its widget out."""
@@ -330,18 +333,15 @@ class SegmentWidget(SegmentForm):
         self.show_objects(rows, selected, self._why_not(), preview_propagation(session, plan, unit))
         classes = () if session is None else tuple(session.tracker.network.classes)
         self.classes_button.show_classes(classes, busy=bool(bench and bench.live.is_propagating))
+        self.guide.look()
 
     def _on_message(self, bench: Workbench, message: Message) -> None:
         if bench is self.bench:
             self.line.show_message(message)
 
     def _fail(self, error: SurgisamError) -> None:
-        remedies: tuple[tuple[str, Any], ...] = ()
-        if isinstance(error, ModelError):
-            remedies = (("Import file…", self.models.browse),)
-        elif isinstance(error, JobError) and "memory" in str(error):
-            remedies = ((f"Use {SMALLER} px", lambda: self.advanced.set_image_size(SMALLER)),)
-        self.line.show_message(Message(str(error), "error", remedies))
+        helpful = remedies_for(error, self.models, self.advanced)
+        self.line.show_message(Message(str(error), "error", helpful))
 
     def _is_ours_active(self) -> bool:
         active = self.viewer.layers.selection.active
