@@ -33,6 +33,7 @@ def assert_same_annotation(one, other):
     assert dict(one.accepted) == dict(other.accepted)
     assert dict(one.by_class) == dict(other.by_class)
     assert dict(one.painted) == dict(other.painted)
+    assert one.catalogue == other.catalogue
     assert set(one.masklets) == set(other.masklets)
     for object_id, masklet in one.masklets.items():
         found = other.masklets[object_id]

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from napari_surgisam.cli import app
 from napari_surgisam.formats import exports
 from napari_surgisam.formats.labelled import Export
+from napari_surgisam.formats.session_folder import SessionFolder
 from napari_surgisam.resources import sample_data
 
 SHAPE = (6, 40, 56)
@@ -76,6 +77,42 @@ def test_one_run_writes_every_kind_of_output(tmp_path, scan, clicks, classes) ->
     with av.open(str(tmp_path / "overlay.mp4")) as movie:
         assert sum(1 for _ in movie.decode(video=0)) == len(labels)
     assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_classes_pass_through(tmp_path, scan) -> None:
+    clicks, table = tmp_path / "two.csv", tmp_path / "list.csv"
+    clicks.write_text(
+        "axis-0,axis-1,axis-2,object_id,polarity\n2,20,28,2,positive\n2,3,3,1,positive\n"
+    )
+    table.write_text(
+        "label,class,colour,priority\n1,lesion,#0000ff,0\n2,lesion,,\n9,other,#00ff00,4\n"
+    )
+    out, session = tmp_path / "m.tif", tmp_path / "s.surgisam"
+    more = ("--out", tmp_path / "m.json", "--session", session, "--names", table, "-q")
+    made = run("propagate", scan, "--prompts", clicks, "--out", out, *more)
+    assert made.exit_code == 0, made.stderr
+    coco = json.loads((tmp_path / "m.json").read_text())
+    assert coco["categories"] == [{"id": 1, "name": "lesion"}]
+    assert {a["track_id"] for a in coco["annotations"]} == {1, 2}
+    labels = tifffile.imread(out)
+    by_class = tmp_path / "c.nii.gz"
+    options = ("--image", scan, "--names", table, "--by-class", "--out", by_class, "-q")
+    assert run("export", out, *options).exit_code == 0
+    written = np.asarray(nib.load(by_class).dataobj).T
+    np.testing.assert_array_equal(written, labels > 0)
+    folder = SessionFolder(session)
+    state = folder.read()
+    folder.close()
+    assert {k: (o.name, o.category) for k, o in state.objects.items()} == {
+        1: ("lesion", "lesion"), 2: ("lesion", "lesion")
+    }  # fmt: skip
+    assert next((c.name, c.label) for c in state.annotation.catalogue.classes) == ("lesion", 1)
+    again = tmp_path / "again.tif"
+    resumed = run("resume", session, "--out", again, "--by-class", "-q")
+    assert resumed.exit_code == 0, resumed.stderr
+    np.testing.assert_array_equal(tifffile.imread(again), labels > 0)
+    bare = run("export", out, "--image", scan, "--by-class", "--out", tmp_path / "d.tif")
+    assert bare.exit_code == 2 and "No object has a class" in bare.stderr
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.json", "m.dcm", "m.mp4", "m.mha"])

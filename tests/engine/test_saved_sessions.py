@@ -8,6 +8,7 @@ import pytest
 from fakes import FakeNetwork, MovingDiscs
 from sessions_alike import assert_same_annotation, assert_same_state
 
+from napari_surgisam.data.classes import ClassList
 from napari_surgisam.data.prompts import Box, MaskPrompt, ObjectId, Point, Prompt
 from napari_surgisam.engine.course import Update
 from napari_surgisam.engine.plan import Plan, Span
@@ -182,6 +183,9 @@ def test_names_are_kept_and_new_objects_get_some(session, film, folder):
     state = state_of(session)
     assert dict(state.objects) == {1: ObjectRecord("object 1")}
     session.add_point(ObjectId(2), 0, point(film, 2, 0))
+    session.set_classes(ClassList().including(["tool"]))
+    session.set_class([1], "tool")
+    session.hide([1])
     named = {ObjectId(1): ObjectRecord("grasper", "tool", visible=False)}
     later = with_annotation(replace(state, objects=named), session)
     folder.save(later)

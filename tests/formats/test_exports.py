@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import highdicom as hd
@@ -17,6 +18,7 @@ from formats.dicom_files import cine, enhanced, image, save, series
 from PIL import Image
 from pycocotools.coco import COCO
 
+from napari_surgisam.data.classes import ObjectClass
 from napari_surgisam.data.frames import ArrayFrames
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats import coco, dicom_seg
@@ -44,8 +46,9 @@ def source(labels: np.ndarray, *, time: bool = False, spacing=(2.0, 0.5, 0.25)) 
     return ArrayFrames(pixels, spacing=spacing, time_axis=0 if time else None)
 
 
-def export(path: Path, frames, labels: np.ndarray, names=NAMES) -> Path:
-    for _ in export_labels(path, Labelled(frames, labels.__getitem__, int(labels.max()), names)):
+def export(path: Path, frames, labels: np.ndarray, names=NAMES, classes=MappingProxyType({})):
+    labelled = Labelled(frames, labels.__getitem__, int(labels.max()), names, classes)
+    for _ in export_labels(path, labelled):
         pass
     return path
 
@@ -77,6 +80,36 @@ def test_pycocotools_reads_the_masks_back(tmp_path, capsys) -> None:
             columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1
         ]  # fmt: skip
     np.testing.assert_array_equal(back, labels)
+
+
+TOOL = ObjectClass("tool", 40, (255, 0, 0))
+BLUE = ObjectClass("blue", 1, (0, 0, 255))
+
+
+def test_coco_has_a_category_a_class_and_one_an_object_without(tmp_path) -> None:
+    labels = stack()
+    labels[:, 16:18, 2:5] = 5
+    path = export(tmp_path / "coco.json", source(labels), labels, classes={1: TOOL, 5: TOOL})
+    data = json.loads(path.read_text("utf-8"))
+    categories = {c["id"]: c["name"] for c in data["categories"]}
+    assert categories == {40: "tool", 43: NAMES[3]}
+    found = {(a["track_id"], a["category_id"]) for a in data["annotations"]}
+    assert found == {(1, 40), (5, 40), (3, 43)}
+
+
+def test_labels_by_class_hold_classes(tmp_path) -> None:
+    labels = stack()
+    labels[:, 16:18, 2:5] = 5
+    kinds = {1: TOOL, 5: ObjectClass("organ", 300, (0, 0, 9))}
+    labelled = Labelled(source(labels), labels.__getitem__, 5, {}, kinds).by_class()
+    for _ in export_labels(tmp_path / "classes.tif", labelled):
+        pass
+    expected = np.zeros(labels.shape, np.uint16)
+    expected[labels == 1], expected[labels == 5] = 40, 300
+    np.testing.assert_array_equal(read_labels(tmp_path / "classes.tif"), expected)
+    assert labelled.name(40) == "tool" and labelled.max_id == 300
+    with pytest.raises(DataError, match="No object has a class"):
+        Labelled(source(labels), labels.__getitem__, 5, {}).by_class()
 
 
 def test_coco_names_the_pictures_of_a_folder(tmp_path) -> None:
@@ -117,7 +150,7 @@ def test_a_series_is_segmented_where_it_lies(tmp_path) -> None:
     labels = stack()
     series(tmp_path / "ct", np.zeros(labels.shape, np.int16), spacing=(2.5, 0.5, 0.75))
     frames = open_source(tmp_path / "ct")
-    path = export(tmp_path / "seg.dcm", frames, labels)
+    path = export(tmp_path / "seg.dcm", frames, labels, classes={3: TOOL})
 
     def place(group) -> int:
         position = group.PlanePositionSequence[0].ImagePositionPatient
@@ -127,6 +160,10 @@ def test_a_series_is_segmented_where_it_lies(tmp_path) -> None:
     assert set(masks) == set(NAMES.values())
     for number, name in NAMES.items():
         np.testing.assert_array_equal(masks[name], labels == number)
+    liver, bladder = (seg.get_segment_description(number) for number in (1, 2))
+    assert "SegmentDescription" not in liver and bladder.SegmentDescription == "tool"
+    red = (53.24 / 100 * 65535, (80.09 + 128) * 257, (67.20 + 128) * 257)  # in CIELab
+    assert list(bladder.RecommendedDisplayCIELabValue) == pytest.approx(red, abs=5)
     assert seg.SeriesInstanceUID != "1.2.3.4" and seg.StudyInstanceUID == "1.2.3"
     assert seg.PatientID == "1"
     # highdicom finds for each source image its own mask
@@ -183,7 +220,8 @@ def test_the_movie_shows_labels_over_frames(tmp_path, width) -> None:
     labels = np.zeros((6, 49, width), np.uint8)
     labels[2:4, 10:30, 20:50] = 1
     frames = ArrayFrames(np.full(labels.shape, 60, np.uint8), time_axis=0)
-    path = export(tmp_path / "overlay.mp4", frames, labels)
+    labels[4] = labels[2] * 2
+    path = export(tmp_path / "overlay.mp4", frames, labels, classes={2: BLUE})
     with av.open(str(path)) as file:
         pictures = [p.to_ndarray(format="rgb24").astype(int) for p in file.decode(video=0)]
         assert file.streams.video[0].average_rate == 25
@@ -191,6 +229,8 @@ def test_the_movie_shows_labels_over_frames(tmp_path, width) -> None:
     np.testing.assert_allclose(pictures[0][20, 35], 60, atol=8)
     red, _, blue = pictures[2][20, 35]  # orange over grey
     assert red > 110 and blue < 60
+    red, _, blue = pictures[4][20, 35]  # the colour of its class
+    assert red < 60 and blue > 110
 
 
 def test_the_movie_is_as_fast_as_its_source(tmp_path) -> None:
@@ -212,7 +252,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_areas_and_volumes_have_their_units(tmp_path) -> None:
     labels = stack()
-    rows = rows_of(export(tmp_path / "areas.csv", source(labels), labels))
+    path = export(tmp_path / "areas.csv", source(labels), labels, classes={3: TOOL})
+    rows = rows_of(path)
+    assert {(row["object_id"], row["class_id"], row["class"]) for row in rows} == {
+        ("1", "", ""), ("3", "40", "tool")
+    }  # fmt: skip
     frames = [row for row in rows if row["frame"] != "all"]
     assert [(row["frame"], row["object_id"]) for row in frames] == [
         *(("0", "1"),), *((str(k), o) for k in (1, 2, 3) for o in ("1", "3")),

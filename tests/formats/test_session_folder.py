@@ -12,6 +12,8 @@ import pytest
 from sessions_alike import assert_same_state
 
 from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.catalogue import Catalogue
+from napari_surgisam.data.classes import ClassList, ObjectClass
 from napari_surgisam.data.masklets import CHUNK, Masklet
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Point, Prompt, PromptBook
 from napari_surgisam.data.stored_masks import StoredMask
@@ -42,6 +44,11 @@ def masklet(object_id, frames):
     return made
 
 
+CLASSES = ClassList(
+    (ObjectClass("organ", 3, (1, 2, 3), "first", -1), ObjectClass("unused", 9, (0, 0, 255)))
+)
+
+
 def state(*masklets, **changes):
     one, two = ObjectId(1), ObjectId(2)
     prompts = [
@@ -54,10 +61,14 @@ def state(*masklets, **changes):
         stale=MappingProxyType({one: (range(3, 9), range(20, 30))}),
         accepted=MappingProxyType({one: (range(0, 4),)}),
         by_class=MappingProxyType({two: (range(5, 6),)}),
+        catalogue=Catalogue(CLASSES, {one: "organ"}, frozenset({two}), frozenset({one})),
     )
     about = {
         "model": ModelRecord("mine", "0" * 64, 512, "sam2", "off", None),
-        "objects": {one: ObjectRecord("gallbladder", "organ"), two: ObjectRecord("Ö", "", False)},
+        "objects": {
+            one: ObjectRecord("gallbladder", "organ", locked=True),
+            two: ObjectRecord("Ö", "", False),
+        },
         "order": "outward",
         "span": (3, None),
         "touched": {},
@@ -87,6 +98,27 @@ def test_all_that_a_session_holds_comes_back(folder):
     folder.save(saved)
     again = reopen(folder)
     assert_same_state(again.read(), saved)
+    again.close()
+
+
+def test_a_session_from_before_there_were_lists_of_classes_is_read(folder):
+    folder.save(state())
+    index = folder.path / "session.json"
+    data = json.loads(index.read_text())
+    del data["classes"], data["objects"][0]["locked"]
+    index.write_text(json.dumps(data))
+    again = reopen(folder)
+    known = again.read().annotation.catalogue
+    assert dict(known.named) == {1: "organ"} and known.class_of(1).label == 1
+    assert known.hidden == {2} and not known.locked
+    again.close()
+
+
+def test_prompts_alone_are_not_locked(folder):
+    folder.save(state(masklet(1, range(3))))
+    again = reopen(folder)
+    known = again.read(masks=False).annotation.catalogue
+    assert known.classes == CLASSES and not known.locked
     again.close()
 
 

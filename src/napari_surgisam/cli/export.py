@@ -13,6 +13,7 @@ from napari_surgisam.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from napari_surgisam.data.classes import ObjectClass
     from napari_surgisam.data.frames import FrameSource
     from napari_surgisam.formats.labelled import Labelled
 
@@ -39,6 +40,13 @@ def export(
     window: Window = "auto",
     channel: Channel = None,
     at: At = None,
+    by_class: Annotated[
+        bool,
+        typer.Option(
+            "--by-class",
+            help="Let values be the labels of classes, by --names, in place of objects.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.")
     ] = False,
@@ -51,16 +59,18 @@ def export(
     from napari_surgisam.formats.label_frames import open_labels
     from napari_surgisam.formats.sources import open_source
 
-    called = object_names(names)
+    called, kinds = object_names(names)
     frames = open_source(image, axis=axis, window=shown, channel=channel, at=fixed)
     give_notice(frames, quiet=quiet)
-    labelled = open_labels(labels, frames, called)
+    labelled = open_labels(labels, frames, called, kinds)
+    if by_class:
+        labelled = labelled.by_class()
     check_outputs(out, frames, labelled.max_id, overwrite=overwrite)
     write_exports(out, labelled, overwrite=overwrite, quiet=quiet)
 
 
-def object_names(table: Path | None) -> dict[int, str]:
-    """Return what objects are called, by a table of classes.
+def object_names(table: Path | None) -> "tuple[dict[int, str], dict[int, ObjectClass]]":
+    """Return what objects are called, and their classes, by a table of classes.
 
     Raises
     ------
@@ -68,10 +78,16 @@ def object_names(table: Path | None) -> dict[int, str]:
         If the table cannot be read.
     """
     if table is None:
-        return {}
+        return {}, {}
+    from napari_surgisam.formats.class_lists import (
+        classes_by_object,
+        classes_of_table,
+        read_class_list,
+    )
     from napari_surgisam.formats.class_tables import read_class_table
 
-    return {label: name for (_, label), name in read_class_table(table).entries.items()}
+    names = classes_of_table(read_class_table(table))
+    return names, classes_by_object(names, read_class_list(table))
 
 
 def check_paths(outputs: "Sequence[Path]", inputs: "Sequence[Path]") -> None:

@@ -159,9 +159,12 @@ def propagate(
         write_masks,
         write_scores,
     )
+    from napari_surgisam.data.catalogue import catalogue_by
+    from napari_surgisam.data.classes import ClassList
     from napari_surgisam.data.prompts import PromptBook
     from napari_surgisam.engine.labelling import frames_of
     from napari_surgisam.engine.plan import Order, Plan, Span
+    from napari_surgisam.formats.class_lists import classes_by_object
     from napari_surgisam.formats.label_files import first_of_arrays
     from napari_surgisam.formats.label_runs import begin_run
     from napari_surgisam.formats.labelled import Labelled
@@ -196,8 +199,13 @@ def propagate(
     view, memories = choose_focus(focus, model), choose_policy(policy, model)
     if not quiet:
         advise_on_prompts(model, book)
+    table, kinds = object_names(names)
+    found: dict[int, str] = {int(k): name for k, name in named.items()}
+    called = found | table
+    kinds = classes_by_object(found, ClassList(tuple(dict.fromkeys(kinds.values())))) | kinds
+    catalogue = catalogue_by(kinds, named or book.object_ids)
     cache = open_cache(cache_memory, cache_disk, cache_dir)
-    settings = {
+    settings: dict[str, str] = {
         "source": frames.fingerprint,
         "prompts": blake2b(repr(sorted(book.entries.items())).encode(), digest_size=16).hexdigest(),
         "plan": f"{way.order} {reach.start}:{'' if reach.stop is None else reach.stop}",
@@ -206,12 +214,20 @@ def propagate(
         "focus": focus,
         "policy": policy,
     } | ({"classes": ", ".join(named.values())} if classes else {})
+    if claims := catalogue.claims(catalogue.named):
+        settings["overlaps"] = repr(sorted(claims.items()))
     highest = max(named or book.object_ids)
-    called = named | object_names(names)
     replaced = overwrite or resume  # others are there when the first is not yet complete
     check_outputs(others, frames, highest, overwrite=replaced)
     run = begin_run(
-        main, frames, highest, settings, overwrite=overwrite, resume=resume, names=called
+        main,
+        frames,
+        highest,
+        settings,
+        overwrite=overwrite,
+        resume=resume,
+        names=called,
+        classes=kinds,
     )
     if run is None:
         say(f"{main} is complete: there is nothing to resume.")
@@ -221,19 +237,19 @@ def propagate(
         network = load_network(model, device, precision, image_size)
         tracker = Tracker(network, memories, cache=cache, focus=view)
         session = (
-            write_classes(frames, named, reach, tracker, writer, quiet=quiet)
+            write_classes(frames, named, reach, tracker, writer, catalogue=catalogue, quiet=quiet)
             if classes
-            else write_masks(frames, book, way, tracker, writer, quiet=quiet)
+            else write_masks(frames, book, way, tracker, writer, catalogue=catalogue, quiet=quiet)
         )
         if scores is not None:
             write_scores(scores, session)
-        labelled = Labelled(frames, writer.read, highest, called)
+        labelled = Labelled(frames, writer.read, highest, called, kinds)
         write_exports(others, labelled, overwrite=replaced, quiet=quiet)
     cache.close()
     if session_file is not None:
         engine = EngineSettings(model, device, precision, image_size, policy, focus)
         record = describe_source(frames, source, window=shown, channel=channel, at=fixed)
-        save_session(session_file, session, record, engine, way)
+        save_session(session_file, session, record, engine, way, called)
     typer.echo(main)
     damage = getattr(frames, "damage", "")
     if damage:

@@ -10,6 +10,8 @@ from napari_surgisam.cli.reporting import follow, reported, say
 from napari_surgisam.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_surgisam.engine.plan import Plan
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.settings import EngineSettings
@@ -27,9 +29,16 @@ def resume(
         Path | None,
         typer.Option(
             "--out",
-            help="Also write the labels: .tif, .zarr, .nii.gz, .nii, or a folder of PNGs.",
+            help="Also write the labels: .tif, .zarr, .nii.gz, .nii, or a folder of PNGs; or an "
+            "export, as `surgisam export`.",
         ),
     ] = None,
+    by_class: Annotated[
+        bool,
+        typer.Option(
+            "--by-class", help="Let values in --out be the labels of classes instead of objects."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace labels that exist.")
     ] = False,
@@ -127,21 +136,27 @@ def resume(
             saver.changed()
             saver.close()
         if out is not None:
-            _write_labels(out, work, overwrite=overwrite)
+            names = {int(k): record.name for k, record in state.objects.items()}
+            _write_labels(out, work, names, by_class=by_class, overwrite=overwrite)
     typer.echo(out or save_as or session)
     if not quiet:
         done = f"{count} masks were missing or out of date" if count else "nothing was missing"
         say(f"{session}: {done}.")
 
 
-def _write_labels(out: Path, session: "Session", *, overwrite: bool) -> None:
-    from napari_surgisam.formats.labels import create_labels
+def _write_labels(
+    out: Path, session: "Session", names: "Mapping[int, str]", *, by_class: bool, overwrite: bool
+) -> None:
+    from collections import deque
 
-    frames = session.frames
+    from napari_surgisam.formats.labelled import Labelled
+    from napari_surgisam.formats.labels import export_labels
+
+    kinds = {int(k): known for k, known in session.annotation.catalogue.by_object().items()}
     highest = max(session.object_ids)
-    with create_labels(out, frames, highest, overwrite) as writer:
-        for frame in range(len(frames)):
-            writer.write(frame, session.labels(frame))
+    labelled = Labelled(session.frames, session.labels, highest, names, kinds)
+    labelled = labelled.by_class() if by_class else labelled
+    deque(export_labels(out, labelled, overwrite), maxlen=0)
 
 
 def check_new_session(path: Path, *, overwrite: bool) -> None:
@@ -170,6 +185,7 @@ def save_session(
     source: "SourceRecord",
     settings: "EngineSettings",
     plan: "Plan",
+    names: "Mapping[int, str]",
 ) -> None:
     """Save what a command made as a session of its own.
 
@@ -184,6 +200,6 @@ def save_session(
     folder = SessionFolder(path, new=True)
     try:
         model = model_record(settings, session.tracker.max_conditioning)
-        folder.save(saved_state(session, source, model, plan))
+        folder.save(saved_state(session, source, model, plan, names))
     finally:
         folder.close()

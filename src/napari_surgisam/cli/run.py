@@ -10,6 +10,7 @@ from napari_surgisam.cli.reporting import follow, say
 from napari_surgisam.errors import DataError
 
 if TYPE_CHECKING:
+    from napari_surgisam.data.catalogue import Catalogue
     from napari_surgisam.data.frames import FrameSource
     from napari_surgisam.data.prompts import ObjectId, PromptBook
     from napari_surgisam.engine.plan import Plan, Span
@@ -69,6 +70,7 @@ def write_masks(
     tracker: "Tracker",
     writer: "LabelWriter | LabelRun",
     *,
+    catalogue: "Catalogue | None" = None,
     quiet: bool = False,
 ) -> "Session":
     """Propagate, and write each frame's labels as they come.
@@ -81,10 +83,11 @@ def write_masks(
         If a frame cannot be read, or the labels cannot be written.
     """
     from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.data.catalogue import Catalogue
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.written import propagate_to_disk
 
-    session = Session(frames, tracker, Annotation(book))
+    session = Session(frames, tracker, Annotation(book, catalogue=catalogue or Catalogue()))
     for _ in follow(propagate_to_disk(session, plan, writer), "Propagating", quiet=quiet):
         pass
     return session
@@ -97,6 +100,7 @@ def write_classes(
     tracker: "Tracker",
     writer: "LabelWriter | LabelRun",
     *,
+    catalogue: "Catalogue | None" = None,
     quiet: bool = False,
 ) -> "Session":
     """Find objects by the names of their classes, and write each frame's labels as they come.
@@ -106,10 +110,12 @@ def write_classes(
     SurgisamError
         If a frame cannot be read, the labels cannot be written, or the span is empty.
     """
+    from napari_surgisam.data.annotation import Annotation
+    from napari_surgisam.data.catalogue import Catalogue
     from napari_surgisam.engine.session import Session
     from napari_surgisam.engine.written import label_to_disk
 
-    session = Session(frames, tracker)
+    session = Session(frames, tracker, Annotation(catalogue=catalogue or Catalogue()))
     for _ in follow(label_to_disk(session, objects, span, writer), "Labelling", quiet=quiet):
         pass
     return session

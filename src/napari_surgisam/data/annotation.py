@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -11,9 +10,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_surgisam.data.catalogue import Catalogue
 from napari_surgisam.data.drafts import Draft
 from napari_surgisam.data.frame_spans import shared, unite, without
-from napari_surgisam.data.masklets import Masklet, paint_labels
+from napari_surgisam.data.masklets import Masklet
+from napari_surgisam.data.overlaps import paint_overlapping
+from napari_surgisam.data.painted_labels import pack_painted, unpack_painted
 from napari_surgisam.data.prompts import (
     AnyPrompt,
     ObjectId,
@@ -48,6 +50,8 @@ class Annotation:
     by_class : mapping of ObjectId to tuple of range
         Frames whose masks were found by the name of a class. Each stands for itself: prompts
         beside it do not make it stale.
+    catalogue : Catalogue
+        The classes that there are, and which objects are of which, hidden, or locked.
     """
 
     book: PromptBook = field(default_factory=PromptBook)
@@ -63,6 +67,7 @@ class Annotation:
     by_class: Mapping[ObjectId, tuple[range, ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    catalogue: Catalogue = field(default_factory=Catalogue)
 
     @property
     def object_ids(self) -> tuple[ObjectId, ...]:
@@ -78,8 +83,9 @@ class Annotation:
         """Paint the (H, W) labels of a frame: a person's where there are any, else the masks."""
         painted = self.painted.get(frame)
         if painted is not None:
-            return np.frombuffer(zlib.decompress(painted), np.uint16).reshape(shape).copy()
-        return paint_labels([m for _, m in sorted(self.masklets.items())], frame, shape)
+            return unpack_painted(painted, shape)
+        masklets = [masklet for _, masklet in sorted(self.masklets.items())]
+        return paint_overlapping(masklets, frame, shape, self.catalogue.claims(self.masklets))
 
     def draft(self, object_id: ObjectId, frame: int) -> Draft | None:
         """Return how a prompt is to be answered, or None where its mask is known."""
@@ -162,15 +168,19 @@ class Annotation:
             stale=_less(self.stale, [object_id]),
             accepted=_less(self.accepted, [object_id]),
             by_class=_less(self.by_class, [object_id]),
+            catalogue=self.catalogue.without([object_id]),
         )
 
     def with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
-        """Return a copy with new masks on a frame, unless accepted; they answer their drafts."""
+        """Return a copy with new masks on a frame, which answer their drafts.
+
+        What is accepted there stays, and so does what is locked.
+        """
         masklets, stale, by_class = dict(self.masklets), dict(self.stale), dict(self.by_class)
         here = range(frame, frame + 1)
         answered = []
         for object_id, mask in masks.items():
-            if self.is_accepted(object_id, frame):
+            if object_id in self.catalogue.locked or self.is_accepted(object_id, frame):
                 continue
             masklet = masklets.get(object_id)
             masklet = Masklet(object_id) if masklet is None else masklet
@@ -193,8 +203,8 @@ class Annotation:
 
     def with_paint(self, frame: int, labels: NDArray[np.uint16]) -> Annotation:
         """Return a copy in which a person's (H, W) labels stand for those of a frame."""
-        data = zlib.compress(np.ascontiguousarray(labels, np.uint16).tobytes())
-        return replace(self, painted=MappingProxyType({**self.painted, frame: data}))
+        painted = {**self.painted, frame: pack_painted(labels)}
+        return replace(self, painted=MappingProxyType(painted))
 
     def without_paint(self, frame: int) -> Annotation:
         """Return a copy that shows the masks on a frame again."""
@@ -211,7 +221,11 @@ class Annotation:
         return replace(
             self,
             masklets=MappingProxyType(masklets),
-            drafts={key: Draft() for key in self.book.entries if not self.is_accepted(*key)},
+            drafts={
+                key: Draft()
+                for key in self.book.entries
+                if not self.is_accepted(*key) and key[0] not in self.catalogue.locked
+            },
             stale={k: (range(min(m), max(m) + 1),) for k, m in masklets.items() if len(m)},
             by_class=MappingProxyType({}),
         )

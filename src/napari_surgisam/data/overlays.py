@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_surgisam.data.classes import RGB
 
 # Okabe and Ito's colours, which those with a colour deficiency tell apart
 COLOURS = (
@@ -20,14 +24,22 @@ COLOURS = (
 _OPACITY = 0.45
 
 
-def overlay(image: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an (H, W, 3) image with its (H, W) labels tinted and outlined."""
+def overlay(
+    image: NDArray[np.uint8],
+    labels: NDArray[Any],
+    colours: Mapping[int, RGB] = MappingProxyType({}),
+) -> NDArray[np.uint8]:
+    """Return an (H, W, 3) image with its (H, W) labels tinted and outlined.
+
+    Labels have the colours given, else those of `COLOURS` in turn.
+    """
     from skimage.segmentation import find_boundaries
 
     tinted = image.astype(np.float32)
     outlines = find_boundaries(labels, mode="inner")
     for label in np.unique(labels[labels > 0]):
-        colour = np.array(COLOURS[(int(label) - 1) % len(COLOURS)], np.float32)
+        usual = COLOURS[(int(label) - 1) % len(COLOURS)]
+        colour = np.array(colours.get(int(label), usual), np.float32)
         inside = labels == label
         tinted[inside] += _OPACITY * (colour - tinted[inside])
         tinted[inside & outlines] = colour

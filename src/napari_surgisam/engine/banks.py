@@ -63,9 +63,17 @@ def sources_of(
     Raises
     ------
     PromptError
-        If there are none, or an object has no frame that says where it is.
+        If there are none, or an object has no frame that says where it is. Of all objects, locked
+        ones are left out; one that was asked for is refused.
     """
-    wanted = annotation.book.object_ids if object_ids is None else tuple(object_ids)
+    if object_ids is None:
+        prompted = annotation.book.object_ids
+        wanted = tuple(k for k in prompted if k not in annotation.catalogue.locked)
+        if prompted and not wanted:
+            annotation.catalogue.check_open(prompted, "propagated")
+    else:
+        wanted = tuple(object_ids)
+        annotation.catalogue.check_open(wanted, "propagated")
     if not wanted:
         raise PromptError(
             "There are no prompts: click on an object, or draw a box around it, and propagate then."

@@ -88,8 +88,10 @@ def _label(
     for done, frame in enumerate(frames, start=1):
         if frame in known:
             continue
-        book = record.annotation.book
-        asked = {k: name for k, name in objects.items() if book.get(k, frame) is None}
+        book, locked = record.annotation.book, record.annotation.catalogue.locked
+        asked = {
+            k: name for k, name in objects.items() if book.get(k, frame) is None and k not in locked
+        }
         queries = [Query(class_name=name) for name in asked.values()]
         answers = recollection.tracker.segment(recollection.source, frame, queries) if asked else []
         predictions = dict(zip(asked, answers, strict=True))

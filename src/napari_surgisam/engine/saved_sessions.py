@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,17 +16,23 @@ from napari_surgisam.engine.tracker import Tracker
 from napari_surgisam.errors import DataError, PromptError
 from napari_surgisam.formats.session_state import (
     ModelRecord,
-    ObjectRecord,
     SessionState,
     SourceRecord,
+    object_records,
 )
 
 
 def saved_state(
-    session: Session, source: SourceRecord, model: ModelRecord, plan: Plan | None = None
+    session: Session,
+    source: SourceRecord,
+    model: ModelRecord,
+    plan: Plan | None = None,
+    names: Mapping[int, str] = MappingProxyType({}),
 ) -> SessionState:
-    """Return what is saved of a session that has no names and no viewer."""
-    state = SessionState(source, model, session.annotation)
+    """Return what is saved of a session that has no viewer; `names` say what objects are called."""
+    named = {ObjectId(k): name for k, name in names.items() if k in session.object_ids}
+    records = object_records(session.annotation.catalogue, named)
+    state = SessionState(source, model, session.annotation, MappingProxyType(records))
     if plan is not None:
         state = replace(state, order=plan.order, span=(plan.span.start, plan.span.stop))
     return with_annotation(state, session)
@@ -33,11 +40,13 @@ def saved_state(
 
 def with_annotation(state: SessionState, session: Session) -> SessionState:
     """Return a state with the prompts and masks that a session has now."""
-    named = {ObjectId(k): ObjectRecord(f"object {k}") for k in session.object_ids}
+    catalogue = session.annotation.catalogue
+    names = {ObjectId(k): f"object {k}" for k in session.object_ids}
+    names |= {k: record.name for k, record in state.objects.items()}
     return replace(
         state,
         annotation=session.annotation,
-        objects=MappingProxyType({**named, **state.objects}),
+        objects=MappingProxyType(object_records(catalogue, names)),
     )
 
 

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import reduce
-from threading import RLock
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.frames import FrameSource
-from napari_surgisam.data.history import History
-from napari_surgisam.data.mask_chunks import MaskShelf
+from napari_surgisam.data.mask_chunks import MaskChunk, MaskShelf
 from napari_surgisam.data.masklets import Masklet
-from napari_surgisam.data.painted_labels import check_painted
-from napari_surgisam.data.prompts import (
-    AnyPrompt,
-    ObjectId,
-    Point,
-    Prompt,
-    PromptBook,
-    check_prompt,
-)
+from napari_surgisam.data.prompts import ObjectId, PromptBook
 from napari_surgisam.data.scores import FrameScore, score_frames
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.banks import answer_prompts, sources_of
@@ -33,11 +22,12 @@ from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.engine.propagation import Confirmed, Propagation, run_steps
 from napari_surgisam.engine.recollection import Recollection
 from napari_surgisam.engine.resuming import Interrupted
+from napari_surgisam.engine.session_edits import SessionEdits
 from napari_surgisam.engine.session_run import Run
 from napari_surgisam.engine.tracker import Tracker
 
 
-class Session:
+class Session(SessionEdits):
     """Frames, prompts and masks of one editing session; the owner of undo.
 
     Reading is safe from any thread at any time. An edit, an undo or another propagation ends
@@ -59,24 +49,14 @@ class Session:
     def __init__(
         self, frames: FrameSource, tracker: Tracker, annotation: Annotation | None = None
     ) -> None:
-        self.frames = frames
-        self.tracker = tracker
         annotation = annotation or Annotation()
-        for prompt in annotation.book:
-            self._check(prompt)
-        self._history = History(annotation)
+        super().__init__(frames, annotation)
+        self.tracker = tracker
         self._recollection = Recollection(frames, tracker)
         self._shelf = MaskShelf()
         self._shelf.keep(c for m in annotation.masklets.values() for c in m.chunks.values())
-        self._lock = RLock()
-        self._run: Run | None = None
 
     # -- what there is
-
-    @property
-    def annotation(self) -> Annotation:
-        """Prompts and masks of this moment, as one value."""
-        return self._history.value
 
     @property
     def book(self) -> PromptBook:
@@ -116,98 +96,6 @@ class Session:
         """Yield a score per frame and object, by frame, then object."""
         return score_frames(self.annotation, self.frames.shape)
 
-    # -- edits, each an undo step
-
-    def set_prompt(self, prompt: AnyPrompt) -> None:
-        """Set all that is said about an object on a frame; it is answered as a whole."""
-        self.set_prompts([prompt])
-
-    def set_prompts(self, prompts: Iterable[AnyPrompt]) -> None:
-        """Set several prompts as one undo step.
-
-        Raises
-        ------
-        PromptError
-            If one of them does not fit the frames; then none is set.
-        """
-        prompts = list(prompts)
-        for prompt in prompts:
-            self._check(prompt)
-        self._edit(lambda annotation: reduce(Annotation.with_prompt, prompts, annotation))
-
-    def add_point(self, object_id: ObjectId, frame: int, point: Point) -> None:
-        """Add a click, which refines the object's mask where one is shown.
-
-        Points that join a prompt whose mask has not been computed enter together with it.
-
-        Raises
-        ------
-        PromptError
-            If the point lies outside the frame, or the frame outside the source.
-        """
-        self._check(Prompt(object_id, frame, (point,)))
-        self._edit(lambda annotation: annotation.with_point(object_id, frame, point))
-
-    def remove_prompt(self, object_id: ObjectId, frame: int) -> None:
-        """Remove what is said about an object on a frame, and the mask made from it."""
-        self._edit(lambda annotation: annotation.without_prompt(object_id, frame))
-
-    def remove_object(self, object_id: ObjectId) -> None:
-        """Remove an object's prompts and masks."""
-        self._edit(lambda annotation: annotation.without_object(object_id))
-
-    def paint(self, frame: int, labels: NDArray[np.integer]) -> None:
-        """Let a person's (H, W) labels stand for a frame, until `unpaint`.
-
-        Masks go on being computed beneath them; to track from them, set them as mask
-        prompts.
-
-        Raises
-        ------
-        DataError
-            If shape or values do not fit.
-        """
-        check_painted(frame, labels, self.frames.shape)
-        self._edit(lambda annotation: annotation.with_paint(frame, labels.astype(np.uint16)))
-
-    def accept(self, object_ids: Iterable[ObjectId], frames: range) -> None:
-        """Lock objects' masks on ascending frames: later propagations lean on them."""
-        self._edit_each(Annotation.with_accepted, object_ids, frames)
-
-    def reopen(self, object_ids: Iterable[ObjectId], frames: range) -> None:
-        """Let propagations change objects' accepted masks on ascending frames again."""
-        self._edit_each(Annotation.without_accepted, object_ids, frames)
-
-    def clear(self, object_ids: Iterable[ObjectId], frames: range) -> None:
-        """Remove objects' tracked masks on ascending frames, but for accepted ones."""
-        self._edit_each(Annotation.without_masks, object_ids, frames)
-
-    def unpaint(self, frame: int) -> None:
-        """Show the masks on a frame again."""
-        self._edit(lambda annotation: annotation.without_paint(frame))
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is a step to take again."""
-        return self._history.can_redo
-
-    def undo(self) -> bool:
-        """Take back the last step, masks included; False where there is none."""
-        with self._lock:
-            self._run = None
-            return self._history.undo()
-
-    def redo(self) -> bool:
-        """Take back the last undo; False where there is none."""
-        with self._lock:
-            self._run = None
-            return self._history.redo()
-
     # -- the network at work
 
     def with_tracker(self, tracker: Tracker) -> Session:
@@ -235,7 +123,8 @@ class Session:
             points only where no mask is shown: propagation refines what it finds there.
         """
         annotation = self.annotation
-        wanted = annotation.book.object_ids if object_ids is None else tuple(object_ids)
+        asked = annotation.book.object_ids if object_ids is None else tuple(object_ids)
+        wanted = [k for k in asked if k not in annotation.catalogue.locked]
         answers, masks = answer_prompts(annotation, frame, wanted, self._recollection)
         with self._lock:
             book = self.book  # a prompt may have changed since
@@ -289,10 +178,14 @@ class Session:
         """Find objects by the names of their classes, as one undo step; see `label_frames`."""
         return label_frames(self._begin(), self._recollection, objects, span, before)
 
+    def shelve(self, chunks: Iterable[MaskChunk]) -> None:
+        """Keep masks that are still to come into the annotation within the budget, too."""
+        self._shelf.keep(chunks)
+
     def _begin(self) -> Run:
         with self._lock:
             self._run = run = Run(self)
-        return run
+            return run
 
     def count_outdated(self, plan: Plan, object_ids: Iterable[ObjectId] | None = None) -> int:
         """Return how many steps an update takes at most, before any network is asked.
@@ -310,32 +203,17 @@ class Session:
     ) -> bool:
         """Store what a propagation of this session made; False where it was ended."""
         with self._lock:
-            if self._run is None or self._run is not run:
+            if not isinstance(run, Run) or self._run is not run:
                 return False
             if masks:
                 annotation = self._with_masks(frame, masks)
                 for object_id, frames in confirmed.items():
                     annotation = annotation.with_confirmed(object_id, frames)
-                (self._history.amend if self._run.begun else self._history.edit)(annotation)
-                self._run.begun = True
+                (self._history.amend if run.begun else self._history.edit)(annotation)
+                run.begun = True
             return True
 
     def _with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:
         annotation = self.annotation.with_masks(frame, masks)
         self._shelf.keep(annotation.masklets[k].chunk(frame) for k in masks)
         return annotation
-
-    def _edit(self, change: Callable[[Annotation], Annotation]) -> None:
-        with self._lock:
-            changed = change(self.annotation)
-            if changed is not self.annotation:
-                self._run = None
-                self._history.edit(changed)
-
-    def _edit_each(
-        self, change: Callable[..., Annotation], object_ids: Iterable[ObjectId], frames: range
-    ) -> None:
-        self._edit(lambda before: reduce(lambda a, k: change(a, k, frames), object_ids, before))
-
-    def _check(self, prompt: AnyPrompt) -> None:
-        check_prompt(prompt, len(self.frames), *self.frames.shape)

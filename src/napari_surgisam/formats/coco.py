@@ -18,8 +18,9 @@ from napari_surgisam.formats.labelled import Export, Labelled
 def write_coco(path: Path, labelled: Labelled) -> None:
     """Write masks as compressed run lengths, with area and box.
 
-    Each object is a category of its own, under its id and name; `track_id` is the id too, so
-    that a person may merge categories and still know who is who. Image ids are frame numbers.
+    Categories are the classes of objects, under their labels. An object without a class is a
+    category of its own, under its name and its id: above the highest label of a class, where any
+    object has one. `track_id` is the object's id in any case. Image ids are frame numbers.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def write_coco(path: Path, labelled: Labelled) -> None:
             }
             file.write(f"{_comma(frame)}{json.dumps(image)}")
         file.write('],\n"annotations": [')
-        seen: set[int] = set()
+        categories: dict[int, str] = {}
         count = 0
         for frame, labels in labelled:
             for object_id in _present(labels):
@@ -53,7 +54,7 @@ def write_coco(path: Path, labelled: Labelled) -> None:
                 annotation = {
                     "id": count + 1,
                     "image_id": frame,
-                    "category_id": object_id,
+                    "category_id": _category(labelled, object_id, categories),
                     "track_id": object_id,
                     "segmentation": {"size": [height, width], "counts": runs["counts"].decode()},
                     "area": int(mask.sum(dtype=np.int64)),
@@ -61,10 +62,21 @@ def write_coco(path: Path, labelled: Labelled) -> None:
                     "iscrowd": 0,
                 }
                 file.write(f"{_comma(count)}{json.dumps(annotation)}")
-                seen.add(object_id)
                 count += 1
-        categories = [{"id": k, "name": labelled.name(k)} for k in sorted(seen)]
-        file.write(f'],\n"categories": {json.dumps(categories, ensure_ascii=False)}}}\n')
+        listed = [{"id": k, "name": name} for k, name in sorted(categories.items())]
+        file.write(f'],\n"categories": {json.dumps(listed, ensure_ascii=False)}}}\n')
+
+
+def _category(labelled: Labelled, object_id: int, categories: dict[int, str]) -> int:
+    """Return the category of an object, having entered it."""
+    known = labelled.classes.get(object_id)
+    if known is not None:
+        number, name = known.label, known.name
+    else:
+        highest = max((c.label for c in labelled.classes.values()), default=0)
+        number, name = highest + object_id, labelled.name(object_id)
+    categories[number] = name
+    return number
 
 
 def _check(path: Path, frames: FrameSource) -> None:

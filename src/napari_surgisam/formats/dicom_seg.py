@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_surgisam.data.classes import RGB
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.dicom import DicomFrames
@@ -21,7 +22,8 @@ def write_dicom_seg(path: Path, labelled: Labelled) -> None:
     """Write a binary segmentation, a segment per object, on the frames where it is.
 
     Segments are numbered from 1 in the order of the objects' ids; a segment's label is the
-    object's name, its tracking id the number. The labels are in memory as a whole.
+    object's name, its description the class where it has one, its tracking id the number, and its
+    colour the class's. The labels are in memory as a whole.
 
     Parameters
     ----------
@@ -70,6 +72,11 @@ def write_dicom_seg(path: Path, labelled: Labelled) -> None:
         )
         for number, object_id in enumerate(object_ids, start=1)
     ]
+    for object_id, described in zip(object_ids, descriptions, strict=True):
+        known = labelled.classes.get(object_id)
+        if known is not None:
+            described.SegmentDescription = known.name
+            described.RecommendedDisplayCIELabValue = _dicom_colour(known.colour)
     try:
         result: Any = hd.seg.Segmentation(
             source_images=sources,
@@ -92,6 +99,15 @@ def write_dicom_seg(path: Path, labelled: Labelled) -> None:
             f"({error}). Write NIfTI (.nii.gz) instead."
         ) from error
     result.save_as(path)
+
+
+def _dicom_colour(colour: RGB) -> list[int]:
+    """Return a colour in CIELab, as DICOM scales it to 16 bits (PS3.3, C.10.7.1.1)."""
+    from skimage.color import rgb2lab
+
+    lightness, a, b = rgb2lab(np.array(colour, float) / 255)
+    scaled = (lightness * 65535 / 100, (a + 128) * 65535 / 255, (b + 128) * 65535 / 255)
+    return [round(float(value)) for value in scaled]
 
 
 def _check(path: Path, frames: FrameSource) -> None:

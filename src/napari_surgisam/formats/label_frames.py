@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_surgisam.data.classes import ObjectClass
 from napari_surgisam.data.frames import ArrayFrames, FrameSource, check_frame
 from napari_surgisam.data.prompts import MAX_OBJECT_ID
 from napari_surgisam.errors import DataError
@@ -19,7 +21,12 @@ from napari_surgisam.formats.sources import open_source
 _PICTURES = (".png", ".bmp")
 
 
-def open_labels(path: Path, frames: FrameSource, names: Mapping[int, str]) -> Labelled:
+def open_labels(
+    path: Path,
+    frames: FrameSource,
+    names: Mapping[int, str],
+    classes: Mapping[int, ObjectClass] = MappingProxyType({}),
+) -> Labelled:
     """Open the labels of a source.
 
     What is stored compressed as a whole (NIfTI .gz, NRRD, MetaImage) is in memory, all else is
@@ -33,6 +40,8 @@ def open_labels(path: Path, frames: FrameSource, names: Mapping[int, str]) -> La
         What they belong to.
     names : mapping of int to str
         What objects are called.
+    classes : mapping of int to ObjectClass
+        Those of objects.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def open_labels(path: Path, frames: FrameSource, names: Mapping[int, str]) -> La
         return _checked(stored.values(frame), path, frame)
 
     highest = max(int(read(frame).max(initial=0)) for frame in range(len(stored)))
-    return Labelled(frames, read, max(highest, 1), names)
+    return Labelled(frames, read, max(highest, 1), names, classes)
 
 
 def _checked(values: NDArray[Any], path: Path, frame: int) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
+from napari_surgisam.data.classes import ObjectClass
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.mask_records import StepMasks
 from napari_surgisam.errors import DataError
@@ -27,6 +28,7 @@ def begin_run(
     overwrite: bool = False,
     resume: bool = False,
     names: Mapping[int, str] | None = None,
+    classes: Mapping[int, ObjectClass] | None = None,
 ) -> LabelRun | None:
     """Start labels, or go on with those of a run that was interrupted or killed.
 
@@ -47,6 +49,8 @@ def begin_run(
         Whether to go on with an unfinished run; where there is none, one is begun.
     names : mapping of int to str, optional
         What objects are called.
+    classes : mapping of int to ObjectClass, optional
+        Those of objects, for exports that say them.
 
     Returns
     -------
@@ -93,7 +97,9 @@ def begin_run(
             masks.unlink(missing_ok=True)
         journal = Journal(masks, settings) if spool.exists() else None  # refuses before it writes
         replaced = overwrite or journal is not None
-        writer = create_labels(path, frames, max_id, replaced, spool=spool, names=names)
+        writer = create_labels(
+            path, frames, max_id, replaced, spool=spool, names=names, classes=classes
+        )
         if journal is None:
             journal = _new_journal(masks, settings, writer)
         return LabelRun(writer, journal, lock, spool)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_surgisam.data.classes import ObjectClass
 from napari_surgisam.data.frames import FrameSource, check_frame
 from napari_surgisam.errors import DataError
 from napari_surgisam.formats.exports import EXPORTS
@@ -54,9 +55,10 @@ class LabelWriter:
         max_id: int,
         spool: Path | None = None,
         names: Mapping[int, str] | None = None,
+        classes: Mapping[int, ObjectClass] | None = None,
     ) -> None:
         self.path, self._ending, self._max_id = path, ending, max_id
-        self._labelled = Labelled(frames, self.read, max_id, dict(names or {}))
+        self._labelled = Labelled(frames, self.read, max_id, dict(names or {}), dict(classes or {}))
         self._axis, self._length, self._frame_shape = frames.axis, len(frames), frames.shape
         self._layout = Layout.of(frames, max_id)
         self.shape, self.dtype = self._layout.shape, self._layout.dtype

@@ -12,6 +12,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
+from napari_surgisam.data.classes import ObjectClass
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import MAX_OBJECT_ID
 from napari_surgisam.errors import DataError
@@ -34,6 +35,7 @@ def create_labels(
     *,
     spool: Path | None = None,
     names: Mapping[int, str] | None = None,
+    classes: Mapping[int, ObjectClass] | None = None,
 ) -> LabelWriter:
     """Start a labels file for a source; everything that can be refused is refused now.
 
@@ -53,6 +55,8 @@ def create_labels(
         Where frames are kept until all are there, to go on from what is there already.
     names : mapping of int to str, optional
         What objects are called, for exports that say it.
+    classes : mapping of int to ObjectClass, optional
+        Those of objects, for exports that say them.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def create_labels(
     """
     path = Path(path)
     ending = check_labels(path, frames, max_id, overwrite)
-    return LabelWriter(path, ending, frames, max_id, spool, names)
+    return LabelWriter(path, ending, frames, max_id, spool, names, classes)
 
 
 def check_labels(path: Path, frames: FrameSource, max_id: int, overwrite: bool) -> str:
@@ -121,9 +125,10 @@ def export_labels(path: str | Path, labelled: Labelled, overwrite: bool = False)
     DataError
         As `create_labels` and `LabelWriter`, or if a frame cannot be read.
     """
-    names, total = labelled.names, len(labelled.frames)
+    total = len(labelled.frames)
+    names, classes = labelled.names, labelled.classes
     frames, max_id = labelled.frames, labelled.max_id
-    with create_labels(path, frames, max_id, overwrite, names=names) as writer:
+    with create_labels(path, frames, max_id, overwrite, names=names, classes=classes) as writer:
         for frame, labels in labelled:
             writer.write(frame, labels)
             yield Event(done=frame + 1, total=total)

@@ -19,7 +19,8 @@ WHOLE = "all"
 """What the column `frame` says in the row of an object's whole volume."""
 
 COLUMNS = (
-    *("frame", "object_id", "name", "area_px", "area_mm2", "volume_voxels", "volume_mm3"),
+    *("frame", "object_id", "name", "class_id", "class"),
+    *("area_px", "area_mm2", "volume_voxels", "volume_mm3"),
     *("volume_ml", "centroid_z_px", "centroid_y_px", "centroid_x_px"),
     *("centroid_z_mm", "centroid_y_mm", "centroid_x_mm", "bbox_z0_px", "bbox_y0_px"),
     *("bbox_x0_px", "bbox_z1_px", "bbox_y1_px", "bbox_x1_px"),
@@ -55,7 +56,7 @@ def write_measurements(path: Path, labelled: Labelled) -> None:
     Pixels count from the centre of the first, and z is the frame; millimetres are pixels times
     their size. Boxes end before y1, x1 and z1, as Python's slices. Where the size of a pixel
     is unknown, cells in mm stay empty. What an object covers on a frame is one region, in
-    however many pieces.
+    however many pieces. Cells of the class stay empty where an object has none.
     """
     spacing = labelled.frames.spacing
     volume = labelled.frames.ndim == 3 and not labelled.frames.temporal
@@ -71,7 +72,7 @@ def write_measurements(path: Path, labelled: Labelled) -> None:
                 row: dict[str, Any] = {
                     "frame": frame,
                     "object_id": object_id,
-                    "name": labelled.name(object_id),
+                    **_who(labelled, object_id),
                     "area_px": area,
                     **_places("yx", centroid, box[:2], box[2:], spacing),
                 }
@@ -83,7 +84,7 @@ def write_measurements(path: Path, labelled: Labelled) -> None:
             row = {
                 "frame": WHOLE,
                 "object_id": object_id,
-                "name": labelled.name(object_id),
+                **_who(labelled, object_id),
                 "volume_voxels": body.voxels,
                 **_places(
                     "zyx",
@@ -97,6 +98,12 @@ def write_measurements(path: Path, labelled: Labelled) -> None:
                 size = body.voxels * float(np.prod(spacing))
                 row |= {"volume_mm3": _number(size), "volume_ml": _number(size / 1000)}
             table.writerow(row)
+
+
+def _who(labelled: Labelled, object_id: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": labelled.name(object_id)}
+    known = labelled.classes.get(object_id)
+    return row if known is None else {**row, "class_id": known.label, "class": known.name}
 
 
 def _places(

@@ -27,8 +27,8 @@ _ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
 def write_overlay_movie(path: Path, labelled: Labelled) -> None:
     """Write an MP4: H.264 where this PyAV can encode it, else MPEG-4.
 
-    Frames come as fast as the source's. A last row or column is repeated where a side is odd,
-    which these codecs cannot store.
+    Frames come as fast as the source's, and objects in the colours of their classes. A last row or
+    column is repeated where a side is odd, which these codecs cannot store.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ def write_overlay_movie(path: Path, labelled: Labelled) -> None:
     """
     frames = labelled.frames
     height, width = frames.shape
+    colours = {k: known.colour for k, known in labelled.classes.items()}
     name, options = _encoder()
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as file:
@@ -44,7 +45,7 @@ def write_overlay_movie(path: Path, labelled: Labelled) -> None:
             stream.height, stream.width = height + height % 2, width + width % 2
             stream.pix_fmt = "yuv420p"
             for frame, labels in labelled:
-                picture = overlay(frames.read(frame), labels)
+                picture = overlay(frames.read(frame), labels, colours)
                 picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
                 file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             file.mux(stream.encode())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 
 from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.classes import ClassList, ObjectClass
 from napari_surgisam.data.drafts import Draft
 from napari_surgisam.data.mask_chunks import MaskChunk
 from napari_surgisam.data.mask_records import pack_masks, unpack_masks
@@ -30,6 +31,7 @@ from napari_surgisam.formats.session_state import (
     ObjectRecord,
     SessionState,
     SourceRecord,
+    catalogue_of,
 )
 
 Json = dict[str, Any]
@@ -65,6 +67,7 @@ def state_to_json(state: SessionState, parts: Parts) -> Json:
         "source": source,
         "model": _flat(state.model),
         "plan": {"order": state.order, "span": list(state.span)},
+        "classes": [_flat(known_class) for known_class in known.catalogue.classes],
         "objects": [{"id": int(k), **_flat(record)} for k, record in sorted(state.objects.items())],
         "prompts": [_prompt_to_json(prompt, parts) for prompt in known.book],
         "drafts": [
@@ -111,7 +114,10 @@ def state_from_json(data: Json, parts: Parts, *, masks: bool = True) -> SessionS
         )
     )
     painted = {entry["frame"]: entry for entry in data["painted"]}
-    annotation = Annotation(book)
+    objects = {ObjectId(o["id"]): ObjectRecord(**_known(ObjectRecord, o)) for o in data["objects"]}
+    catalogue = catalogue_of(objects, _classes(data.get("classes", ())))
+    # without its masks, a locked object would never have any again
+    annotation = Annotation(book, catalogue=replace(catalogue, locked=frozenset()))
     if masks:
         masklets = (_masklet(entry, parts) for entry in data["masks"])
         annotation = Annotation(
@@ -127,13 +133,13 @@ def state_from_json(data: Json, parts: Parts, *, masks: bool = True) -> SessionS
             painted=MappingProxyType({f: parts.read(e["file"]) for f, e in painted.items()}),
             accepted=MappingProxyType(_spans(data["reviewed"])),
             by_class=MappingProxyType(_spans(data["by_class"])),
+            catalogue=catalogue,
         )
     source, plan = dict(data["source"]), data["plan"]
     source["at"] = MappingProxyType({int(axis): int(index) for axis, index in source["at"]})
     source["shape"] = tuple(source["shape"])
     if isinstance(source["window"], list):
         source["window"] = tuple(source["window"])
-    objects = {ObjectId(o["id"]): ObjectRecord(**_known(ObjectRecord, o)) for o in data["objects"]}
     return SessionState(
         source=SourceRecord(**_known(SourceRecord, source)),
         model=ModelRecord(**_known(ModelRecord, data["model"])),
@@ -158,6 +164,11 @@ def _known(kind: type, data: Json) -> Json:
     """Leave out what a later program has added without a need to be understood."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in data.items() if name in names}
+
+
+def _classes(entries: Iterable[Json]) -> ClassList:
+    known = ({**_known(ObjectClass, e), "colour": tuple(e["colour"])} for e in entries)
+    return ClassList(tuple(ObjectClass(**entry) for entry in known))
 
 
 def _prompt_to_json(prompt: AnyPrompt, parts: Parts) -> Json:

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from napari_surgisam.data.annotation import Annotation
+from napari_surgisam.data.catalogue import Catalogue
+from napari_surgisam.data.classes import ClassList
 from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.data.windows import Window
 
@@ -83,6 +85,33 @@ class ObjectRecord:
     name: str
     category: str = ""
     visible: bool = True
+    locked: bool = False
+
+
+def object_records(
+    catalogue: Catalogue, names: Mapping[ObjectId, str]
+) -> dict[ObjectId, ObjectRecord]:
+    """Return what is saved of each object, by what it is called and what the catalogue says."""
+    return {
+        k: ObjectRecord(
+            name,
+            catalogue.named.get(k, ""),
+            k not in catalogue.hidden,
+            k in catalogue.locked,
+        )
+        for k, name in names.items()
+    }
+
+
+def catalogue_of(objects: Mapping[ObjectId, ObjectRecord], classes: ClassList) -> Catalogue:
+    """Return the catalogue that objects were saved from; a class that is missing is added."""
+    named = {k: record.category for k, record in objects.items() if record.category}
+    return Catalogue(
+        classes.including(named.values()),
+        MappingProxyType(named),
+        hidden=frozenset(k for k, record in objects.items() if not record.visible),
+        locked=frozenset(k for k, record in objects.items() if record.locked),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +123,10 @@ class SessionState:
     source : SourceRecord
     model : ModelRecord
     annotation : Annotation
-        Prompts, masks with their scores, what is out of date, accepted and painted.
+        Prompts, masks with their scores, what is out of date, accepted and painted, and the
+        catalogue, whose classes are saved.
     objects : mapping of ObjectId to ObjectRecord
+        See `object_records`.
     order : str
         Of the plan; empty chooses by the kind of the source.
     span : (int, int or None)
