@@ -154,3 +154,18 @@ class MovingDiscs:
         for level in self.levels:
             image[self.mask(level, frame)] = level
         return np.repeat(image[..., None], 3, axis=2)
+
+
+class HaloDiscs(MovingDiscs):
+    """Discs with two fainter rings: one click may mean the disc, or one ring more, or both."""
+
+    def read(self, frame):
+        image = super().read(frame)
+        rows, columns = np.ogrid[: self.shape[0], : self.shape[1]]
+        for level in self.levels:
+            y, x = self.centre(level, frame)
+            distance = np.hypot(rows - y, columns - x)
+            for outer, darker in ((16, 34), (12, 14)):
+                ring = (distance <= outer) & ~self.mask(level, frame)
+                image[ring] = level - darker
+        return image

@@ -43,13 +43,13 @@ def test_a_prompt_waits_until_a_mask_of_a_prompt_comes():
 def test_a_point_on_a_shown_mask_remembers_it_until_it_is_answered():
     annotation = tracked(range(8), prompted=[0])
     shown = annotation.mask(1, 5)
-    annotation = annotation.with_point(1, 5, POINT).with_point(1, 5, NOT_HERE)
+    annotation = annotation.with_points(1, 5, [POINT]).with_points(1, 5, [NOT_HERE])
     assert annotation.draft(1, 5).refined is shown
     assert annotation.draft(1, 5).direction == 1
     assert annotation.book.get(1, 5).points == (POINT, NOT_HERE)
     whole = annotation.with_prompt(Prompt(1, 5, (POINT,)))
     assert whole.draft(1, 5).refined is None
-    assert whole.with_point(1, 5, NOT_HERE).draft(1, 5).refined is None  # it joins the whole
+    assert whole.with_points(1, 5, [NOT_HERE]).draft(1, 5).refined is None  # it joins the whole
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_point_on_a_shown_mask_remembers_it_until_it_is_answered():
 def test_only_negative_points_wait_for_tracking(prompt, shown, waits):
     annotation = tracked([0, 5] if shown else [0], prompted=[0])
     if shown:
-        annotation = annotation.with_point(1, 5, prompt.points[0])
+        annotation = annotation.with_points(1, 5, [prompt.points[0]])
     else:
         annotation = annotation.with_prompt(prompt)
     assert annotation.awaits_tracking(1, 5) == waits
@@ -82,7 +82,7 @@ def test_only_negative_points_wait_for_tracking(prompt, shown, waits):
     ],
 )
 def test_an_edit_makes_stale_what_lies_between_its_neighbours(edited, stale):
-    annotation = tracked(range(20), prompted=[4, 15]).with_point(1, edited, POINT)
+    annotation = tracked(range(20), prompted=[4, 15]).with_points(1, edited, [POINT])
     assert list(annotation.stale_spans(1)) == stale
     for frame in stale[0]:
         annotation = annotation.with_masks(frame, {1: mask()})
@@ -90,7 +90,7 @@ def test_an_edit_makes_stale_what_lies_between_its_neighbours(edited, stale):
 
 
 def test_stale_frames_without_masks_are_not_counted():
-    annotation = tracked([0, 1, 2, 8, 9], prompted=[0]).with_point(1, 5, POINT)
+    annotation = tracked([0, 1, 2, 8, 9], prompted=[0]).with_points(1, 5, [POINT])
     assert annotation.stale_spans(1) == (range(1, 3), range(8, 10))
     assert annotation.is_stale(1, 1)
     assert annotation.stale_spans(7) == ()
@@ -115,7 +115,7 @@ def test_another_network_builds_on_nothing():
     assert annotation.draft(1, 2) is not None
     assert annotation.stale_spans(1) == (range(0, 2), range(3, 6))
     assert annotation.labels(4, (8, 8)).all()
-    assert annotation.with_point(1, 4, POINT).draft(1, 4).refined is None
+    assert annotation.with_points(1, 4, [POINT]).draft(1, 4).refined is None
 
 
 def test_paint_hides_the_masks_of_its_frame():
@@ -130,7 +130,7 @@ def test_paint_hides_the_masks_of_its_frame():
 
 def test_only_frames_with_an_answered_mask_are_accepted():
     annotation = tracked([*range(0, 6), *range(8, 12)], prompted=[0])
-    annotation = annotation.with_point(1, 3, POINT)
+    annotation = annotation.with_points(1, 3, [POINT])
     accepted = annotation.with_accepted(1, range(2, 10))
     assert accepted.accepted == {1: (range(2, 3), range(4, 6), range(8, 10))}
     assert accepted.with_accepted(1, range(4, 6)) is accepted
@@ -147,7 +147,7 @@ def test_no_new_mask_replaces_an_accepted_one():
 
 def test_accepted_frames_are_never_out_of_date():
     annotation = tracked(range(12), prompted=[0]).with_accepted(1, range(4, 8))
-    annotation = annotation.with_point(1, 10, POINT)
+    annotation = annotation.with_points(1, 10, [POINT])
     assert annotation.stale_spans(1) == (range(1, 4), range(8, 10), range(11, 12))
     assert not annotation.is_stale(1, 5)
     assert annotation.outdated_spans(1, 14) == (range(1, 4), range(8, 14))
@@ -160,7 +160,7 @@ def test_accepted_frames_are_never_out_of_date():
 
 def test_what_is_said_anew_about_an_accepted_frame_reopens_it():
     annotation = tracked(range(8), prompted=[0, 4]).with_accepted(1, range(8))
-    assert annotation.with_point(1, 2, POINT).accepted == {1: (range(0, 2), range(3, 8))}
+    assert annotation.with_points(1, 2, [POINT]).accepted == {1: (range(0, 2), range(3, 8))}
     assert annotation.without_prompt(1, 4).accepted == {1: (range(0, 4), range(5, 8))}
     assert annotation.without_object(1).accepted == {}
 
@@ -186,12 +186,12 @@ def test_masks_found_by_class_stand_for_themselves():
     for frame in range(6):
         annotation = annotation.with_masks(frame, {1: mask(direction=0)})
     assert annotation.by_class == {1: (range(6),)}
-    clicked = annotation.with_point(1, 2, Point(1, 1))
+    clicked = annotation.with_points(1, 2, [Point(1, 1)])
     assert clicked.stale_spans(1) == ()
     answered = clicked.with_masks(2, {1: mask(conditioning=True, direction=0)})
     assert answered.by_class == {1: (range(2), range(3, 6))}
     tracked = answered.with_masks(4, {1: mask()})
-    moved = tracked.with_point(1, 2, Point(3, 3))
+    moved = tracked.with_points(1, 2, [Point(3, 3)])
     assert moved.stale_spans(1) == (range(4, 5),)
     assert not moved.without_object(1).by_class
     assert not moved.for_another_network().by_class

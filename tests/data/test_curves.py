@@ -60,7 +60,7 @@ def test_no_mask_is_read_for_the_curve_of_masks_on_disk(tmp_path, monkeypatch):
 
 def test_who_checked_what_is_told_apart():
     annotation = annotated(range(1, 20)).with_accepted(1, range(8, 12))
-    annotation = annotation.with_point(1, 15, Point(2, 2))
+    annotation = annotation.with_points(1, 15, [Point(2, 2)])
     (curve,) = read_curves(annotation, 20, SHAPE).values()
     assert (curve.prompted, curve.accepted) == ((0, 15), (range(8, 12),))
     assert curve.stale == (range(1, 8), range(12, 15), range(16, 20))

@@ -107,3 +107,15 @@ def test_taking_out_a_prompt_or_an_object_leaves_the_old_book_alone():
     assert book.without(1).object_ids == (2,)
     assert book.without(5) == book
     assert len(book) == 3
+
+
+def test_a_single_click_on_the_object_may_mean_masks_of_several_sizes():
+    one = Prompt(1, 0, (Point(1, 2),), mask_size="small")
+    assert one.takes_mask_size
+    two = one.with_point(Point(3, 4))
+    assert not two.takes_mask_size
+    assert two.mask_size == "small"  # kept, for when the second is taken away again
+    assert not Prompt(1, 0, (Point(1, 2, positive=False),)).takes_mask_size
+    assert not Prompt(1, 0, (Point(1, 2),), Box(0, 0, 5, 5)).takes_mask_size
+    with pytest.raises(PromptError, match="'huge': choose among auto, small, medium, large"):
+        Prompt(1, 0, (Point(1, 2),), mask_size="huge")

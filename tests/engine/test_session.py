@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from fakes import FakeNetwork, MovingDiscs
+from fakes import FakeNetwork, HaloDiscs, MovingDiscs
 
 from napari_surgisam.data.mask_chunks import MaskShelf
 from napari_surgisam.data.prompts import Box, MaskPrompt, Point, Prompt, PromptBook
@@ -556,3 +556,29 @@ def test_masks_of_many_frames_leave_memory_and_undo_brings_them_back(tmp_path, m
     other = session.with_tracker(Tracker(FakeNetwork("another")))
     np.testing.assert_array_equal(other.labels(150), session.labels(150))
     assert list(other.scores())[-1].frame == 199
+
+
+def test_a_single_click_means_the_mask_of_the_size_that_was_chosen(network):
+    film = HaloDiscs(length=24, levels=LEVELS, shape=(96, 128))
+    session = Session(film, Tracker(network))
+
+    def area(size, *more):
+        session.set_prompt(Prompt(1, 4, (on(film, 1, 4), *more), mask_size=size))
+        session.segment(4)
+        return int((session.labels(4) == 1).sum())
+
+    small, medium, large = (area(size) for size in ("small", "medium", "large"))
+    assert small < medium < large
+    assert area("auto") == medium  # the network trusts its first candidate
+    beside = on(film, 1, 4, shift=1)
+    assert area("small", beside) == area("large", beside)  # two clicks have one mask
+    session.undo()
+    assert session.book.get(1, 4).mask_size == "small"
+
+
+def test_the_size_of_a_mask_outlives_its_network(session, film):
+    session.set_prompt(Prompt(1, 4, (on(film, 1, 4),), mask_size="large"))
+    session.segment(4)
+    other = session.with_tracker(Tracker(FakeNetwork("another")))
+    other.segment(4)
+    np.testing.assert_array_equal(other.labels(4), session.labels(4))

@@ -53,6 +53,7 @@ def state(*masklets, **changes):
     one, two = ObjectId(1), ObjectId(2)
     prompts = [
         Prompt(one, 4, (Point(0.1, 1 / 3), Point(2.0, 3.0, positive=False))),
+        Prompt(one, 5, (Point(1.0, 2.0),), mask_size="large"),
         MaskPrompt(two, 7, np.eye(16, dtype=bool)),
     ]
     annotation = Annotation(
@@ -281,7 +282,7 @@ def test_the_prompts_survive_lost_masks(folder):
     with pytest.raises(DamagedError, match="--prompts-only"):
         again.read()
     left = again.read(masks=False)
-    assert set(left.annotation.book.entries) == {(1, 4), (2, 7)}
+    assert set(left.annotation.book.entries) == {(1, 4), (1, 5), (2, 7)}
     assert not left.annotation.masklets and not left.annotation.accepted
     assert left.annotation.draft(ObjectId(1), 4) is not None
     again.close()

@@ -252,3 +252,27 @@ def test_no_prompts_and_no_tables(tmp_path: Path) -> None:
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
     with pytest.raises(DataError, match=r"picture\.csv cannot be read"):
         read_prompts([tmp_path / "picture.csv"], FRAMES)
+
+
+def test_the_size_of_a_mask_is_a_column_where_there_is_one(tmp_path: Path) -> None:
+    book = PromptBook()
+    for prompt in (
+        Prompt(1, 3, (Point(5, 6),), mask_size="large"),
+        Prompt(2, 3, (Point(8, 6), Point(9, 9)), mask_size="small"),
+        Prompt(3, 3, (Point(8, 6),)),
+    ):
+        book = book.with_prompt(prompt)
+    path = tmp_path / "clicks.csv"
+    write_points(path, book)
+    assert path.read_text().splitlines()[0].endswith(",polarity,mask_size")
+    assert read_prompts([path], FRAMES) == book
+    write_points(path, book.without(1).without(2))
+    assert "mask_size" not in path.read_text()
+    empty = table(tmp_path / "empty.csv", POINTS.strip() + ",mask_size\n0,1,2,3,1,positive,\n")
+    assert prompts(read_prompts([empty], FRAMES))[1, 1].mask_size == "auto"
+    wrong = table(tmp_path / "wrong.csv", POINTS.strip() + ",mask_size\n0,1,2,3,1,positive,huge\n")
+    with pytest.raises(PromptError, match=r"row 2: mask_size is 'huge'"):
+        read_prompts([wrong], FRAMES)
+    typo = table(tmp_path / "typo.csv", POINTS.strip() + ",Mask size\n0,1,2,3,1,positive,small\n")
+    with pytest.raises(DataError, match="call it mask_size"):
+        read_prompts([typo], FRAMES)

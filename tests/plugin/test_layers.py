@@ -9,21 +9,17 @@ from napari.components import ViewerModel
 from napari_surgisam.data.prompts import Box, MaskPrompt, Point, Prompt
 from napari_surgisam.errors import DataError, PromptError
 from napari_surgisam.plugin.label_store import label_store
-from napari_surgisam.plugin.layer_reading import (
+from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid, shown_frame
+from napari_surgisam.plugin.layers import LabelsWriter, add_labels_layer, show_frame
+from napari_surgisam.plugin.prompt_reading import (
     is_click_layer,
-    layer_frames,
-    layer_grid,
     merge_prompts,
     read_boxes,
     read_points,
-    shown_frame,
 )
-from napari_surgisam.plugin.layers import (
-    LabelsWriter,
-    add_labels_layer,
+from napari_surgisam.plugin.prompt_writing import (
     add_points_layer,
     add_shapes_layer,
-    show_frame,
     style_points,
     write_prompts,
 )
@@ -111,7 +107,9 @@ def test_a_picture_is_a_clip_of_one_frame(viewer):
     frames = layer_frames(image, grid)
     assert (len(frames), frames.shape) == (1, (20, 30))
     assert shown_frame(viewer, image, grid) == 0
-    assert read_points(add_clicks(viewer, [(3, 4)]), image, grid)[0] == {(1, 0): (Point(3, 4),)}
+    assert read_points(add_clicks(viewer, [(3, 4)]), image, grid)[0] == {
+        (1, 0): Prompt(1, 0, (Point(3, 4),))
+    }
 
 
 def test_four_axes_at_one_index_along_either(viewer):
@@ -131,7 +129,7 @@ def test_four_axes_at_one_index_along_either(viewer):
     clicks, elsewhere = read_points(
         add_clicks(viewer, [(1, 3, 2, 2), (0, 3, 2, 2)]), image, along_z
     )
-    assert clicks == {(1, 3): (Point(2, 2),)}
+    assert clicks == {(1, 3): Prompt(1, 3, (Point(2, 2),))}
     assert elsewhere == 1
 
 
@@ -166,7 +164,7 @@ def test_a_coarser_level_keeps_its_place_in_the_world(viewer):
         labels.data_to_world((2, 7.5, 11.5)), image.data_to_world((2, 15.5, 23.5))
     )
     clicks, _ = read_points(add_clicks(viewer, [labels.data_to_world((1, 3, 4))]), image, grid)
-    ((y, x),) = [(p.y, p.x) for p in clicks[1, 1]]
+    ((y, x),) = [(p.y, p.x) for p in clicks[1, 1].points]
     assert (y, x) == pytest.approx((3, 4))
     with pytest.raises(DataError, match="no resolution level 2"):
         layer_grid(viewer, image, level=2)
@@ -221,7 +219,8 @@ def test_clicks_go_through_the_world(viewer, film, placement, own):
         points = add_clicks(viewer, [world])
     clicks, elsewhere = read_points(points, image, grid)
     assert elsewhere == 0
-    ((key, (point,)),) = clicks.items()
+    ((key, prompt),) = clicks.items()
+    (point,) = prompt.points
     assert key == (1, 5)
     assert (point.y, point.x) == pytest.approx(target[1:], abs=1e-6)
 
@@ -230,7 +229,7 @@ def test_units_of_the_clicks_are_converted(viewer, film):
     image = viewer.add_image(film, scale=(1, 0.5, 0.5), units=("mm", "mm", "mm"))
     points = add_clicks(viewer, [(3000, 2000, 5000)], units=("um", "um", "um"))
     clicks, _ = read_points(points, image, layer_grid(viewer, image))
-    assert clicks == {(1, 3): (Point(4, 10),)}
+    assert clicks == {(1, 3): Prompt(1, 3, (Point(4, 10),))}
 
 
 @pytest.mark.parametrize(
@@ -281,6 +280,7 @@ def test_prompts_written_to_our_layers_are_read_back(viewer, film):
     assert not is_click_layer(image)
     prompts = [
         Prompt(1, 2, (Point(3, 4), Point(5, 6, positive=False))),
+        Prompt(1, 3, (Point(3, 4),), mask_size="large"),
         Prompt(2, 6, (Point(7, 8),), Box(1, 2, 9, 10)),
         MaskPrompt(3, 1, np.ones((20, 30), bool)),
     ]
@@ -289,9 +289,10 @@ def test_prompts_written_to_our_layers_are_read_back(viewer, film):
         clicks, _ = read_points(points, image, grid)
         boxes = read_boxes(shapes, image, grid)
         read = merge_prompts(clicks, boxes)
-        assert list(read) == [(1, 2), (2, 6)]
-        for prompt in prompts[:2]:
+        assert list(read) == [(1, 2), (1, 3), (2, 6)]
+        for prompt in prompts[:3]:
             found = read[prompt.object_id, prompt.frame]
+            assert found.mask_size == prompt.mask_size
             assert [p.positive for p in found.points] == [p.positive for p in prompt.points]
             np.testing.assert_allclose(
                 [(p.y, p.x) for p in found.points], [(p.y, p.x) for p in prompt.points]

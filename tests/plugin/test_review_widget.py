@@ -131,7 +131,7 @@ def test_accepted_masks_survive_a_correction_and_undo_opens_them(desk, review, q
     assert "accepted" in desk.widget.line.message.text
     y, x = desk.discs.centre(230, 2)
     desk.viewer.dims.set_current_step(0, 2)
-    desk.widget.bench.toggle_polarity()
+    desk.widget.bench.tools.toggle_polarity()
     desk.widget.bench.prompts.points.add((2, y, x + 3))
     desk.settle()
     propagate()

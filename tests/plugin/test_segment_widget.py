@@ -157,7 +157,7 @@ def test_moving_and_deleting_points_with_naparis_tools(desk):
 def test_a_negative_click_removes_what_it_marks(desk, qtbot):
     desk.click(230, 0)
     before = (desk.widget.bench.labels.data[0] == 1).sum()
-    desk.widget.bench.toggle_polarity()
+    desk.widget.bench.tools.toggle_polarity()
     y, x = desk.discs.centre(230, 0)
     desk.widget.bench.prompts.points.feature_defaults = {"object_id": 1, "polarity": "negative"}
     desk.widget.bench.prompts.points.add((0, y + 4, x))
@@ -201,7 +201,7 @@ def test_a_box_is_a_prompt(desk):
 
 def test_escape_ends_drawing_boxes(desk):
     bench = desk.widget.bench
-    bench.draw_box()
+    bench.tools.draw_box()
     desk.settle()
     assert "Esc" in desk.widget.line.message.text
     shapes = bench.prompts.shapes

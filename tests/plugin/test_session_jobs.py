@@ -32,7 +32,7 @@ class Recorder:
     def __init__(self):
         self.told = []
 
-    def add_point(self, *what):
+    def add_points(self, *what):
         self.told.append(("add", *what))
 
     def remove_prompt(self, *what):
@@ -49,9 +49,21 @@ def book(*prompts):
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        pytest.param([], [Prompt(1, 0, (A,))], [("add", 1, 0, A)], id="first-click-refines"),
+        pytest.param([], [Prompt(1, 0, (A,))], [("add", 1, 0, (A,))], id="first-click-refines"),
         pytest.param(
-            [Prompt(1, 0, (A,))], [Prompt(1, 0, (A, B))], [("add", 1, 0, B)], id="one-more-click"
+            [Prompt(1, 0, (A,))], [Prompt(1, 0, (A, B))], [("add", 1, 0, (B,))], id="one-more-click"
+        ),
+        pytest.param(
+            [Prompt(1, 0, (A,))],
+            [Prompt(1, 0, (A, B, C))],
+            [("add", 1, 0, (B, C))],
+            id="more-clicks-of-one-object",
+        ),
+        pytest.param(
+            [Prompt(1, 0, (A,))],
+            [Prompt(1, 0, (A,), mask_size="small")],
+            [("set", (Prompt(1, 0, (A,), mask_size="small"),))],
+            id="another-mask-size",
         ),
         pytest.param(
             [Prompt(1, 0, (A, B))],

@@ -93,7 +93,7 @@ def work(desk, qtbot):
     desk.click(230, 0)
     desk.widget.bench.add_object()
     desk.click(140, 5)
-    desk.widget.bench.draw_box()
+    desk.widget.bench.tools.draw_box()
     y, x = desk.discs.centre(140, 8)
     box = [(8, y - 9, x - 9), (8, y - 9, x + 9), (8, y + 9, x + 9), (8, y + 9, x - 9)]
     desk.widget.bench.prompts.shapes.add_rectangles(np.array(box))

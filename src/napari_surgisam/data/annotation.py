@@ -128,13 +128,13 @@ class Annotation:
             return self
         return self._prompted(prompt, Draft())
 
-    def with_point(self, object_id: ObjectId, frame: int, point: Point) -> Annotation:
-        """Return a copy with one more point, which refines the mask that is shown."""
-        before = self.book.get(object_id, frame)
+    def with_points(self, object_id: ObjectId, frame: int, points: Iterable[Point]) -> Annotation:
+        """Return a copy with more points, which refine the mask that is shown."""
+        before, points = self.book.get(object_id, frame), tuple(points)
         if isinstance(before, Prompt):
-            prompt = before.with_point(point)
+            prompt = replace(before, points=(*before.points, *points))
         else:
-            prompt = Prompt(object_id, frame, (point,))
+            prompt = Prompt(object_id, frame, points)
         draft = self.drafts.get((object_id, frame))
         if draft is None:
             shown = self.mask(object_id, frame)

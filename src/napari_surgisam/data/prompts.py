@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from types import MappingProxyType
-from typing import NewType
+from typing import Literal, NewType, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,11 @@ ObjectId = NewType("ObjectId", int)
 """The label value of an object, 1 to 65,535; it never changes."""
 
 MAX_OBJECT_ID = 65_535
+
+MaskSize = Literal["auto", "small", "medium", "large"]
+"""Which of the masks that one click may mean: a part, the whole, all around it; or the best."""
+
+MASK_SIZES: tuple[MaskSize, ...] = get_args(MaskSize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +52,42 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the user said about one object on one frame with points and a box."""
+    """What the user said about one object on one frame with points and a box.
+
+    Parameters
+    ----------
+    object_id : ObjectId
+    frame : int
+    points : tuple of Point
+    box : Box, optional
+    mask_size : {"auto", "small", "medium", "large"}
+        Which mask a single click means; "auto" leaves it to the network. Where there are more
+        points or a box it says nothing, and is kept.
+    """
 
     object_id: ObjectId
     frame: int
     points: tuple[Point, ...] = ()
     box: Box | None = None
+    mask_size: MaskSize = "auto"
 
     def __post_init__(self) -> None:
         _check_identity(self.object_id, self.frame)
+        if self.mask_size not in MASK_SIZES:
+            raise PromptError(
+                f"The mask size of object {self.object_id} on frame {self.frame} is "
+                f"{self.mask_size!r}: choose among {', '.join(MASK_SIZES)}."
+            )
         if not self.points and self.box is None:
             raise PromptError(
                 f"The prompt of object {self.object_id} on frame {self.frame} is empty: "
                 "give at least one point or a box."
             )
+
+    @property
+    def takes_mask_size(self) -> bool:
+        """Whether it is a single click on the object, of which several masks can be meant."""
+        return self.box is None and len(self.points) == 1 and self.points[0].positive
 
     def with_point(self, point: Point) -> Prompt:
         """Return this prompt with one more point, the last."""

@@ -178,6 +178,7 @@ def _query_of(
         recall=recall,
         clip_length=clip_length,
         region=region,
+        mask_size=prompt.mask_size if prompt.takes_mask_size else "auto",
     )
 
 

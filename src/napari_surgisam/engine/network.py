@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_surgisam.data.prompts import Box, Point
+from napari_surgisam.data.prompts import Box, MaskSize, Point
 from napari_surgisam.data.regions import Region
 from napari_surgisam.engine.memory import Memory, Recall
 
@@ -65,6 +65,8 @@ class Query:
         Part of the frame that `previous_logits` cover; None is all of it.
     class_name : str
         A class of the network's, in place of points, box and mask; empty for none.
+    mask_size : {"auto", "small", "medium", "large"}
+        Which candidate counts, where there are several; see `Prediction.of_size`.
     """
 
     points: tuple[Point, ...] = ()
@@ -75,6 +77,7 @@ class Query:
     clip_length: int = 1
     region: Region | None = None
     class_name: str = ""
+    mask_size: MaskSize = "auto"
 
     @property
     def prompted(self) -> bool:
@@ -157,6 +160,26 @@ class Prediction:
     def choosing(self, choice: int) -> Prediction:
         """Return the same answer with another candidate chosen."""
         return replace(self, choice=choice)
+
+    def of_size(self, size: MaskSize) -> Prediction:
+        """Return the same answer with the smallest, middle or largest candidate chosen.
+
+        Empty candidates do not count; of two, the middle one is the larger. "auto", and a single
+        candidate, leave the choice.
+
+        References
+        ----------
+        Kirillov et al., Segment Anything, arXiv:2304.02643: three masks for one click, mostly
+        part, whole and all of it.
+        """
+        if size == "auto":
+            return self
+        areas = (self.logits > 0).flatten(1).sum(1).tolist()
+        found = [k for k in sorted(range(len(areas)), key=areas.__getitem__) if areas[k]]
+        if len(found) < 2:
+            return self
+        place = {"small": 0, "medium": len(found) // 2, "large": -1}[size]
+        return self.choosing(found[place])
 
 
 class Network(Protocol):

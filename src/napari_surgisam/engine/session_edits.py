@@ -88,17 +88,22 @@ class SessionEdits:
         self.edit(lambda annotation: reduce(Annotation.with_prompt, prompts, annotation))
 
     def add_point(self, object_id: ObjectId, frame: int, point: Point) -> None:
-        """Add a click, which refines the object's mask where one is shown.
+        """Add a click, which refines the object's mask where one is shown; see `add_points`."""
+        self.add_points(object_id, frame, (point,))
+
+    def add_points(self, object_id: ObjectId, frame: int, points: Iterable[Point]) -> None:
+        """Add clicks together, as one undo step; they refine the object's mask that is shown.
 
         Points that join a prompt whose mask has not been computed enter together with it.
 
         Raises
         ------
         PromptError
-            If the point lies outside the frame, or the frame outside the source.
+            If a point lies outside the frame, or the frame outside the source.
         """
-        self._check(Prompt(object_id, frame, (point,)))
-        self.edit(lambda annotation: annotation.with_point(object_id, frame, point))
+        points = tuple(points)
+        self._check(Prompt(object_id, frame, points))
+        self.edit(lambda annotation: annotation.with_points(object_id, frame, points))
 
     def remove_prompt(self, object_id: ObjectId, frame: int) -> None:
         """Remove what is said about an object on a frame, and the mask made from it."""

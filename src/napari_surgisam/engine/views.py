@@ -98,8 +98,8 @@ class FrameView:
         with self._computing():
             answers = self.network.segment(embeddings, asked)
         return [
-            answer if region is None else replace(answer, region=region)
-            for answer, region in zip(answers, regions, strict=True)
+            (answer if region is None else replace(answer, region=region)).of_size(query.mask_size)
+            for answer, region, query in zip(answers, regions, queries, strict=True)
         ]
 
     def remember(self, predictions: Sequence[Prediction]) -> list[Memory]:

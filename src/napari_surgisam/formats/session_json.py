@@ -181,6 +181,8 @@ def _prompt_to_json(prompt: AnyPrompt, parts: Parts) -> Json:
     entry["points"] = [[float(p.y), float(p.x), bool(p.positive)] for p in prompt.points]
     if (box := prompt.box) is not None:
         entry["box"] = [float(v) for v in (box.y0, box.x0, box.y1, box.x1)]
+    if prompt.mask_size != "auto":
+        entry["mask_size"] = prompt.mask_size
     return entry
 
 
@@ -192,7 +194,8 @@ def _prompt(entry: Json, parts: Parts) -> AnyPrompt:
         mask = np.unpackbits(bits, count=height * width).reshape(height, width)
         return MaskPrompt(object_id, frame, mask.astype(bool))
     points = tuple(Point(*point) for point in entry["points"])
-    return Prompt(object_id, frame, points, Box(*entry["box"]) if "box" in entry else None)
+    box = Box(*entry["box"]) if "box" in entry else None
+    return Prompt(object_id, frame, points, box, entry.get("mask_size", "auto"))
 
 
 def _packed_to_json(packed: bytes, parts: Parts) -> str:

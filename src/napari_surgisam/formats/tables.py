@@ -1,22 +1,21 @@
 """Prompts as the CSV files that napari writes for Points and Shapes layers.
 
-Points: `index,axis-0,axis-1,axis-2` with the columns `object_id` and `polarity` (positive or
-negative). Boxes: `index,shape-type,vertex-index,axis-0,...` with `object_id` on each row.
-Either column may be missing: the object is then 1, the polarity positive.
+Points: `index,axis-0,axis-1,axis-2` with the columns `object_id`, `polarity` (positive or
+negative) and `mask_size` (auto, small, medium or large). Boxes:
+`index,shape-type,vertex-index,axis-0,...` with `object_id` on each row. Each column may be
+missing: the object is then 1, the polarity positive, the mask's size auto.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import floor, isfinite
+from math import floor
 from pathlib import Path
 
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import (
-    MAX_OBJECT_ID,
     Box,
     ObjectId,
     Point,
@@ -25,9 +24,15 @@ from napari_surgisam.data.prompts import (
     check_prompt,
 )
 from napari_surgisam.errors import DataError, PromptError
+from napari_surgisam.formats.csv_tables import Row, Table, read_table, write_table
 
 _AXIS = re.compile(r"axis-(\d+)")
-_MEANT = {"objectid": "object_id", "object": "object_id", "polarity": "polarity"}
+_MEANT = {
+    "objectid": "object_id",
+    "object": "object_id",
+    "polarity": "polarity",
+    "masksize": "mask_size",
+}
 
 
 def read_prompts(
@@ -39,7 +44,8 @@ def read_prompts(
     ----------
     paths : sequence of path
         Points and shapes CSV in any order; the header tells which is which. Points of one
-        object on one frame go together, in the order of files and rows.
+        object on one frame go together, in the order of files and rows; the first one's mask
+        size is the prompt's.
     frames : FrameSource
         What the prompts belong to. Its `axis` says which column is the frame; that column is
         rounded to the nearest whole number (halves upwards), because clicks belong to the
@@ -61,7 +67,7 @@ def read_prompts(
     """
     book = PromptBook()
     for path in map(Path, paths):
-        table = _read_table(path)
+        table = read_table(path)
         columns = _Columns.of(table, frames, dict(at or {}))
         if "shape-type" in table.header:
             for prompt in _boxes(table, columns, book, frames):
@@ -84,19 +90,23 @@ def write_points(path: str | Path, book: PromptBook, *, axis: int = 0, ndim: int
     Parameters
     ----------
     path : path
-        Replaced if it exists. Boxes and masks are not written here.
+        Replaced if it exists. Boxes and masks are not written here. The column `mask_size` is
+        there where a prompt has one.
     book : PromptBook
     axis, ndim : int
         Of the source: which column the frame goes to; 2 axes leave it out.
     """
     rows: list[list[object]] = []
-    for prompt in book:
-        for point in prompt.points if isinstance(prompt, Prompt) else ():
+    prompts = [prompt for prompt in book if isinstance(prompt, Prompt)]
+    sized = any(prompt.points and prompt.mask_size != "auto" for prompt in prompts)
+    for prompt in prompts:
+        size = [prompt.mask_size] if sized else []
+        for point in prompt.points:
             place = _place(prompt.frame, point.y, point.x, axis, ndim)
             polarity = "positive" if point.positive else "negative"
-            rows.append([len(rows), *place, prompt.object_id, polarity])
+            rows.append([len(rows), *place, prompt.object_id, polarity, *size])
     header = ["index", *(f"axis-{k}" for k in range(ndim)), "object_id", "polarity"]
-    _write_table(Path(path), header, rows)
+    write_table(Path(path), [*header, "mask_size"] if sized else header, rows)
 
 
 def write_boxes(path: str | Path, book: PromptBook, *, axis: int = 0, ndim: int = 3) -> None:
@@ -109,61 +119,7 @@ def write_boxes(path: str | Path, book: PromptBook, *, axis: int = 0, ndim: int 
             place = _place(prompt.frame, y, x, axis, ndim)
             rows.append([index, "rectangle", vertex, *place, prompt.object_id])
     axes = [f"axis-{k}" for k in range(ndim)]
-    _write_table(Path(path), ["index", "shape-type", "vertex-index", *axes, "object_id"], rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One line of a table, which knows where it stands."""
-
-    path: Path
-    line: int
-    values: Mapping[str, str]
-
-    @property
-    def where(self) -> str:
-        return f"{self.path}, row {self.line}"
-
-    def number(self, column: str) -> float:
-        text = self.values[column]
-        try:
-            value = float(text)
-        except ValueError:
-            raise PromptError(f"{self.where}: {column} is {text!r}, not a number.") from None
-        if not isfinite(value):
-            raise PromptError(
-                f"{self.where}: {column} is {text}; coordinates must be finite numbers. "
-                "Delete or correct that row."
-            )
-        return value
-
-    def object_id(self) -> ObjectId:
-        text = self.values.get("object_id", "1")
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not isfinite(value) or value != int(value) or not 1 <= value <= MAX_OBJECT_ID:
-            raise PromptError(
-                f"{self.where}: object_id is {text!r}; it must be a whole number from 1 to "
-                f"{MAX_OBJECT_ID} (0 is the background label)."
-            )
-        return ObjectId(int(value))
-
-    def positive(self) -> bool:
-        text = self.values.get("polarity", "positive")
-        if text.lower() not in ("positive", "negative"):
-            raise PromptError(
-                f"{self.where}: polarity is {text!r}; it must be positive or negative."
-            )
-        return text.lower() == "positive"
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    path: Path
-    header: tuple[str, ...]
-    rows: tuple[_Row, ...]
+    write_table(Path(path), ["index", "shape-type", "vertex-index", *axes, "object_id"], rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +132,7 @@ class _Columns:
     fixed: Mapping[str, int]
 
     @classmethod
-    def of(cls, table: _Table, frames: FrameSource, at: dict[int, int]) -> _Columns:
+    def of(cls, table: Table, frames: FrameSource, at: dict[int, int]) -> _Columns:
         names = sorted((c for c in table.header if _AXIS.fullmatch(c)), key=lambda c: int(c[5:]))
         if len(names) < 2 or names != [f"axis-{k}" for k in range(len(names))]:
             raise DataError(
@@ -213,26 +169,30 @@ class _Columns:
         y, x = (name for name in left if name != frame)
         return cls(frame, y, x, fixed)
 
-    def selects(self, row: _Row) -> bool:
+    def selects(self, row: Row) -> bool:
         return all(_whole(row.number(column)) == index for column, index in self.fixed.items())
 
-    def place(self, row: _Row) -> tuple[int, float, float]:
+    def place(self, row: Row) -> tuple[int, float, float]:
         frame = 0 if self.frame is None else _whole(row.number(self.frame))
         return frame, row.number(self.y), row.number(self.x)
 
 
-def _with_point(book: PromptBook, row: _Row, columns: _Columns, frames: FrameSource) -> PromptBook:
+def _with_point(book: PromptBook, row: Row, columns: _Columns, frames: FrameSource) -> PromptBook:
     if not columns.selects(row):
         return book
     frame, y, x = columns.place(row)
     point, object_id = Point(y, x, row.positive()), row.object_id()
     try:
-        single = Prompt(object_id, frame, (point,))
+        single = Prompt(object_id, frame, (point,), mask_size=row.mask_size())
         _check(single, frames)
     except PromptError as error:
         raise PromptError(f"{row.where}: {error}") from error
     known = book.get(object_id, frame)
-    return book.with_prompt(known.with_point(point) if isinstance(known, Prompt) else single)
+    if not isinstance(known, Prompt):
+        return book.with_prompt(single)
+    if not known.points:  # a box alone: its first point says which size
+        known = replace(known, mask_size=single.mask_size)
+    return book.with_prompt(known.with_point(point))
 
 
 def _check(prompt: Prompt, frames: FrameSource) -> None:
@@ -245,12 +205,12 @@ def _check(prompt: Prompt, frames: FrameSource) -> None:
 
 
 def _boxes(
-    table: _Table, columns: _Columns, book: PromptBook, frames: FrameSource
+    table: Table, columns: _Columns, book: PromptBook, frames: FrameSource
 ) -> Iterator[Prompt]:
-    shapes: dict[str, list[_Row]] = {}
+    shapes: dict[str, list[Row]] = {}
     for row in table.rows:
         shapes.setdefault(row.values.get("index", ""), []).append(row)
-    seen: dict[tuple[ObjectId, int], _Row] = {}
+    seen: dict[tuple[ObjectId, int], Row] = {}
     for rows in shapes.values():
         first = rows[0]
         kind = first.values["shape-type"]
@@ -286,41 +246,6 @@ def _boxes(
         except PromptError as error:
             raise PromptError(f"{first.where}: {error}") from error
         yield replace(known, box=box) if isinstance(known, Prompt) else alone
-
-
-def _read_table(path: Path) -> _Table:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            header = tuple(name.strip() for name in next(lines, ()))
-            rows = []
-            for cells in lines:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}, row {lines.line_num}: {len(cells)} values, but the header "
-                        f"has {len(header)} columns."
-                    )
-                values = {n: c.strip() for n, c in zip(header, cells, strict=True)}
-                rows.append(_Row(path, lines.line_num, values))
-    except FileNotFoundError as error:
-        raise DataError(f"The prompts {path} do not exist. Check the spelling.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV file: {error}.") from error
-    if not header:
-        raise PromptError(f"There are no prompts in {path}: the file is empty.")
-    return _Table(path, header, tuple(rows))
-
-
-def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-    except OSError as error:
-        raise DataError(f"The prompts cannot be written to {path}: {error}.") from error
 
 
 def _place(frame: int, y: float, x: float, axis: int, ndim: int) -> list[float]:

@@ -109,3 +109,12 @@ def outcome(session: Session, unit: str, *, doubtful: int, cancelled: bool) -> s
     if doubtful:
         return f"{text} {doubtful:,} doubtful place{'s' if doubtful > 1 else ''}: press N."
     return f"{text} Look through them; a click on a {unit} corrects it."
+
+
+def why_not(session: Session | None, *, propagating: bool) -> str:
+    """Say why nothing can be propagated; empty where something can."""
+    if session is None:
+        return "The model is still loading."
+    if not len(session.book):
+        return "Click on an object first: there are no prompts yet."
+    return "A propagation is running." if propagating else ""

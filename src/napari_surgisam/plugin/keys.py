@@ -13,6 +13,7 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("A", "add_object", "add an object"),
     ("T", "toggle_polarity", "switch “this” and “not this” (or hold Alt)"),
     ("B", "draw_box", "draw a box around the object"),
+    ("S", "next_mask_size", "another size of mask for a single click: auto, small, medium, large"),
     ("P", "propagate", "propagate"),
     ("Escape", "escape", "stop, keeping what is done; end drawing boxes"),
     ("N", "next_doubtful", "next doubtful frame, the worst first"),

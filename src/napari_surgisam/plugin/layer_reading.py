@@ -1,26 +1,25 @@
-"""What napari's layers say, as the core's values: layer → frames, clicks and boxes → prompts.
+"""What napari's layers say of an image: layer → frames, and what the sliders show.
 
 Only reads; `layers` is the one module that writes to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import ArrayFrames, FrameSource
-from napari_surgisam.data.prompts import MAX_OBJECT_ID, Box, ObjectId, Point, Prompt
+from napari_surgisam.data.prompts import ObjectId
 from napari_surgisam.data.windows import Window
-from napari_surgisam.errors import DataError, PromptError
+from napari_surgisam.errors import DataError
 from napari_surgisam.plugin.files import SOURCE, FrameStack
 from napari_surgisam.plugin.grid import TIME_NAMES, FrameGrid, frame_grid, nearest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer, Points, Shapes
+    from napari.layers import Image, Labels
 
 FEATURES = ("object_id", "polarity")
 """Columns that make a Points layer a layer of clicks, and Shapes (the first) one of boxes."""
@@ -95,6 +94,14 @@ def slider_axes(viewer: ViewerModel, image: Image) -> list[tuple[str, int]]:
     ]
 
 
+def labels_on(viewer: ViewerModel, grid: FrameGrid) -> list[Labels]:
+    """Return the Labels layers that have the shape of an image."""
+    from napari.layers import Labels
+
+    labels = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    return [layer for layer in labels if tuple(layer.data.shape) == grid.shape]
+
+
 def layer_frames(image: Image, grid: FrameGrid, window: WindowChoice = "shown") -> FrameSource:
     """Return an image layer's pixels as frames, read lazily and safe for a thread.
 
@@ -152,118 +159,11 @@ def shown_frame(viewer: ViewerModel, image: Image, grid: FrameGrid) -> int | Non
     return int(frames[0])
 
 
-def read_points(
-    points: Points, image: Image, grid: FrameGrid
-) -> tuple[dict[Key, tuple[Point, ...]], int]:
-    """Read the clicks of a Points layer on an image's grid.
-
-    Parameters
-    ----------
-    points : Points
-        With the features `object_id` and `polarity`; any scale, translation and affine.
-    image : Image
-    grid : FrameGrid
-
-    Returns
-    -------
-    clicks : dict
-        Points by object and frame, in the order in which they were set.
-    elsewhere : int
-        How many points lie at another index of an axis that `grid` fixes.
-
-    Raises
-    ------
-    PromptError
-        If a coordinate is not finite, or an object id or polarity is not one.
-    """
-    clicks: dict[Key, list[Point]] = {}
-    frames, pixels, here = _locate(points, np.asarray(points.data, float), image, grid)
-    for row in np.flatnonzero(here):
-        where = f"point {row} of layer {points.name}"
-        object_id = _object_id(points.features["object_id"].iloc[row], where)
-        polarity = points.features["polarity"].iloc[row]
-        if polarity not in ("positive", "negative"):
-            raise PromptError(
-                f"The polarity of {where} is {polarity!r}: write 'positive' or 'negative'."
-            )
-        y, x = (float(v) for v in pixels[row])
-        clicks.setdefault((object_id, int(frames[row])), []).append(
-            Point(y, x, positive=polarity == "positive")
-        )
-    return {key: tuple(value) for key, value in clicks.items()}, int((~here).sum())
-
-
-def read_boxes(shapes: Shapes, image: Image, grid: FrameGrid) -> dict[Key, Box]:
-    """Read the rectangles of a Shapes layer as boxes on an image's grid.
-
-    A rectangle that is turned against the image counts as the box around it; of several of
-    one object on one frame, the last counts. Other shapes are ignored.
-
-    Raises
-    ------
-    PromptError
-        If a rectangle runs through several frames, or its object id is not one.
-    """
-    boxes: dict[Key, Box] = {}
-    for row, (corners, kind) in enumerate(zip(shapes.data, shapes.shape_type, strict=True)):
-        if kind != "rectangle":
-            continue
-        where = f"rectangle {row} of layer {shapes.name}"
-        frames, pixels, here = _locate(shapes, np.asarray(corners, float), image, grid)
-        if not here.all():
-            continue
-        if len(set(frames.tolist())) > 1:
-            raise PromptError(
-                f"The {where} runs from frame {frames.min()} to {frames.max()}: draw it while "
-                "one frame is on screen."
-            )
-        object_id = _object_id(shapes.features["object_id"].iloc[row], where)
-        (y0, x0), (y1, x1) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
-        boxes[object_id, int(frames[0])] = Box(y0, x0, y1, x1)
-    return boxes
-
-
-def merge_prompts(
-    clicks: Mapping[Key, tuple[Point, ...]], boxes: Mapping[Key, Box]
-) -> dict[Key, Prompt]:
-    """Join the points and the box of each object and frame into one prompt."""
-    return {
-        key: Prompt(*key, points=clicks.get(key, ()), box=boxes.get(key))
-        for key in sorted({*clicks, *boxes})
-    }
-
-
-def is_click_layer(layer: Layer) -> bool:
-    """Whether a layer is a Points layer with the features `object_id` and `polarity`."""
-    features = getattr(layer, "features", None)
-    return hasattr(layer, "symbol") and set(FEATURES) <= set(
-        features if features is not None else ()
-    )
-
-
 def pointed_pixel(viewer: ViewerModel, image: Image) -> NDArray[np.float64]:
     """Return the (D,) pixel of the image, at full resolution, that the sliders point at."""
     point = np.asarray(viewer.dims.point, float)[-image.ndim :]
     factors = unit_factors(viewer.layers.units, image.units)
     return np.asarray(image.world_to_data(point * factors), float)
-
-
-def _locate(
-    layer: Layer, coordinates: NDArray[np.float64], image: Image, grid: FrameGrid
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Carry a layer's own coordinates through the world onto the frames of an image."""
-    bad = np.flatnonzero(~np.isfinite(coordinates).all(axis=1))
-    if len(bad):
-        raise PromptError(
-            f"Point {bad[0]} of layer {layer.name} has the coordinates "
-            f"{tuple(coordinates[bad[0]].tolist())}: they must be finite. Delete that point."
-        )
-    factors = unit_factors(layer.units, image.units)
-    pixels = np.empty((len(coordinates), image.ndim))
-    for row, coordinate in enumerate(coordinates):
-        world = np.asarray(layer.data_to_world(coordinate))[-len(factors) :] * factors
-        pixels[row] = image.world_to_data(world)
-    return grid.locate(pixels)
 
 
 def unit_factors(source: Any, target: Any) -> NDArray[np.float64]:
@@ -309,13 +209,3 @@ def _shape(image: Image, level: int) -> tuple[int, ...]:
 def _level(image: Image, grid: FrameGrid) -> int:
     shapes = [tuple(level.shape[: image.ndim]) for level in image.data]
     return shapes.index(grid.shape)
-
-
-def _object_id(value: Any, where: str) -> ObjectId:
-    number = float(value) if np.isreal(value) else float("nan")
-    if not number.is_integer() or not 1 <= number <= MAX_OBJECT_ID:
-        raise PromptError(
-            f"The object id of {where} is {value!r}: it must be a whole number from 1 to "
-            f"{MAX_OBJECT_ID}."
-        )
-    return ObjectId(int(number))

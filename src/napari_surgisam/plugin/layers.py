@@ -1,13 +1,13 @@
-"""The only module that writes to the viewer's layers.
+"""Writes to the viewer's layers; with `prompt_writing`, for clicks and boxes, nothing else does.
 
-One direction: image layer → frames, Points and Shapes layers → prompts (`layer_reading`),
-masks → Labels layer. What a person paints into the Labels layer is never overwritten
-silently; it comes back only when asked for, as a mask prompt.
+One direction: image layer → frames (`layer_reading`), Points and Shapes layers → prompts
+(`prompt_reading`), masks → Labels layer. What a person paints into the Labels layer is never
+overwritten silently; it comes back only when asked for, as a mask prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.prompts import AnyPrompt, Prompt
 from napari_surgisam.plugin.files import AFFINE
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.label_store import label_store
@@ -29,7 +28,7 @@ from napari_surgisam.plugin.painting import PaintLedger
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Points, Shapes
+    from napari.layers import Image, Labels
 
 RGBA = tuple[float, float, float, float]
 
@@ -57,74 +56,6 @@ def show_frame(viewer: ViewerModel, image: Image, grid: FrameGrid, frame: int) -
     viewer.dims.set_point(axis, float(world[grid.axis]))
 
 
-def write_prompts(
-    prompts: Iterable[AnyPrompt], points: Points, shapes: Shapes | None, grid: FrameGrid
-) -> None:
-    """Show prompts in our own layers, which lie on the image's grid, in place of theirs.
-
-    Points and rectangles at other indices of the fixed axes stay.
-    """
-    known = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
-    rows = [(p, prompt) for prompt in known for p in prompt.points]
-    _, _, here = grid.locate(np.asarray(points.data, float).reshape(-1, points.ndim))
-    kept = np.flatnonzero(~here)
-    frames = np.array([prompt.frame for _, prompt in rows], np.int64)
-    pixels = np.array([(p.y, p.x) for p, _ in rows], float).reshape(-1, 2)
-    polarity = ["positive" if p.positive else "negative" for p, _ in rows]
-    ids = [*points.features["object_id"].iloc[kept], *(q.object_id for _, q in rows)]
-    signs = [*points.features["polarity"].iloc[kept], *polarity]
-    features = {"object_id": np.array(ids, int), "polarity": np.array(signs, object)}
-    points.selected_data = set()
-    with points.events.data.blocker(), points.events.features.blocker():
-        points.data = np.concatenate([np.asarray(points.data)[kept], grid.place(frames, pixels)])
-        points.features = features
-    if shapes is None:
-        return
-    boxes = [(prompt.box, prompt) for prompt in known if prompt.box is not None]
-    corners = [
-        grid.place(
-            np.full(4, prompt.frame),
-            np.array([(box.y0, box.x0), (box.y0, box.x1), (box.y1, box.x1), (box.y1, box.x0)]),
-        )
-        for box, prompt in boxes
-    ]
-    with shapes.events.data.blocker(), shapes.events.features.blocker():
-        shapes.selected_data = set(range(len(shapes.data)))
-        shapes.remove_selected()
-        if corners:
-            shapes.add_rectangles(corners)
-            shapes.features = {"object_id": [prompt.object_id for _, prompt in boxes]}
-
-
-def add_points_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: str) -> Points:
-    """Add an empty layer of clicks that lies on an image."""
-    return viewer.add_points(
-        np.zeros((0, image.ndim)),
-        name=name,
-        features={"object_id": np.zeros(0, int), "polarity": np.zeros(0, object)},
-        feature_defaults={"object_id": 1, "polarity": "positive"},
-        size=max(4.0, max(grid.size) / 60) * max(grid.factors),
-        border_width=0.25,
-        metadata={OWNER: image.name},
-        **_placement(image),
-    )
-
-
-def add_shapes_layer(viewer: ViewerModel, image: Image, name: str) -> Shapes:
-    """Add an empty layer of boxes that lies on an image."""
-    return viewer.add_shapes(
-        None,
-        ndim=image.ndim,
-        name=name,
-        features={"object_id": np.zeros(0, int)},
-        feature_defaults={"object_id": 1},
-        face_color="transparent",
-        edge_width=max(1.0, max(image.data.shape[-2:]) / 300) if not image.multiscale else 2,
-        metadata={OWNER: image.name},
-        **_placement(image),
-    )
-
-
 def add_labels_layer(
     viewer: ViewerModel,
     image: Image,
@@ -137,14 +68,14 @@ def add_labels_layer(
     Its array is in memory where it is small, else in compressed chunks of one frame. It is
     empty, or `filled`: an array, and what a person painted there.
     """
-    placement = _placement(image)
+    place = placement(image)
     if any(factor != 1 for factor in grid.factors):
         factors = np.asarray(grid.factors)
         matrix = np.asarray(image.affine)[:-1, :-1]
         origin = np.asarray(image.data_to_world(np.zeros(image.ndim)))
         shifted = np.asarray(image.data_to_world((factors - 1) / 2))
-        placement["translate"] = image.translate + np.linalg.solve(matrix, shifted - origin)
-        placement["scale"] = image.scale * factors
+        place["translate"] = image.translate + np.linalg.solve(matrix, shifted - origin)
+        place["scale"] = image.scale * factors
     kept = {AFFINE: image.metadata[AFFINE]} if AFFINE in image.metadata else {}
     array, ledger = filled or (label_store(grid.shape, grid.plane), PaintLedger())
     return viewer.add_labels(
@@ -152,7 +83,7 @@ def add_labels_layer(
         name=name,
         opacity=0.7,
         metadata={OWNER: image.name, LEDGER: ledger, **kept},
-        **placement,
+        **place,
     )
 
 
@@ -168,25 +99,8 @@ def find_masks(viewer: ViewerModel, image: Image, grid: FrameGrid) -> Labels | N
     return None
 
 
-def style_points(points: Points, colours: Mapping[int, RGBA], selected: int | None) -> None:
-    """Fill positive clicks and hollow out negative ones, in their objects' colours.
-
-    Clicks of objects other than the selected one are dimmed.
-    """
-    ids = [int(i) for i in points.features["object_id"]]
-    positive = points.features["polarity"].to_numpy() == "positive"
-    if not ids:
-        return
-    colour = np.array([colours.get(i, (1.0, 1.0, 1.0, 1.0)) for i in ids])
-    colour[:, 3] = [1.0 if selected in (None, i) else 0.45 for i in ids]
-    face, border = colour.copy(), colour.copy()
-    face[~positive, 3] = 0.0
-    border[positive, :3] = 1.0
-    points.face_color = face
-    points.border_color = border
-
-
-def _placement(image: Image) -> dict[str, Any]:
+def placement(image: Image) -> dict[str, Any]:
+    """Return the arguments that make a layer lie where an image lies."""
     return {
         "scale": image.scale,
         "translate": image.translate,
@@ -196,13 +110,6 @@ def _placement(image: Image) -> dict[str, Any]:
         "units": image.units,
         "axis_labels": image.axis_labels,
     }
-
-
-def drop_last(points: Points, count: int) -> None:
-    """Take the last points out again, silently."""
-    length = len(points.data)
-    with points.events.data.blocker(), points.events.features.blocker():
-        points.remove(list(range(max(length - count, 0), length)))
 
 
 def colour_labels(labels: Labels, colours: Mapping[int, RGBA]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
 from napari_surgisam.engine.settings import EngineSettings
@@ -14,6 +14,7 @@ from napari_surgisam.plugin import session_jobs
 from napari_surgisam.plugin.layer_reading import Key, layer_frames, shown_frame
 from napari_surgisam.plugin.layers import LabelsWriter
 from napari_surgisam.plugin.preferences import update_rule
+from napari_surgisam.plugin.readiness import Readiness
 from napari_surgisam.plugin.runner import JobThread, RunningJob
 from napari_surgisam.plugin.session_jobs import FramePainted, SessionOpened
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from napari_surgisam.plugin.advanced_panel import Settings
     from napari_surgisam.plugin.grid import FrameGrid
     from napari_surgisam.plugin.session_opening import OpenedSession
-
-REST_MILLISECONDS = 150
-"""How long the slider rests before the frame that it shows is embedded."""
 
 
 class LiveSession(QObject):
@@ -56,6 +54,7 @@ class LiveSession(QObject):
     propagating = Signal(bool)
     finished = Signal(int, bool)  # frames done, cancelled; not after an error
     ready_changed = Signal(str)  # "waiting", "embedding", "ready"
+    moved = Signal()  # the sliders
     blocked = Signal(int, object)  # frame, labels that a person painted and that stay
 
     def __init__(
@@ -78,10 +77,9 @@ class LiveSession(QObject):
         self._wanted: dict[Key, Prompt] = {}
         self._loading: RunningJob | None = None
         self._propagation: RunningJob | None = None
-        self._embedding: RunningJob | None = None
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.timeout.connect(self._embed_shown)
+        self._readiness = Readiness(self, thread)
+        self._readiness.changed.connect(self.ready_changed.emit)
+        self._readiness.failed.connect(self.failed.emit)
         viewer.dims.events.point.connect(self._on_moved)
         self.writer.watch()
 
@@ -227,7 +225,7 @@ class LiveSession(QObject):
     def pause(self) -> None:
         """Leave the sliders alone for a while: another image is being worked on."""
         self.cancel()
-        self._rest.stop()
+        self._readiness.pause()
         self.viewer.dims.events.point.disconnect(self._on_moved)
 
     def resume(self) -> None:
@@ -238,10 +236,9 @@ class LiveSession(QObject):
     def close(self) -> None:
         """End what runs, and stop listening; the layers stay."""
         self.cancel()
-        for job in (self._loading, self._embedding):
-            if job is not None:
-                job.cancel()
-        self._rest.stop()
+        if self._loading is not None:
+            self._loading.cancel()
+        self._readiness.close()
         self.viewer.dims.events.point.disconnect(self._on_moved)
         self.blockSignals(True)
         self.session = None
@@ -259,7 +256,7 @@ class LiveSession(QObject):
         waiting = {f for k, f in known.book.entries if first and known.draft(k, f)}
         if shown := waiting | {f for _, f in known.book.entries if f == self.frame}:
             self._answer(shown)
-        self._embed_shown()
+        self._readiness.embed()
         self.edited.emit()
 
     def _on_step(self, event: FramePainted) -> None:
@@ -285,31 +282,8 @@ class LiveSession(QObject):
 
     def _on_moved(self, event: Any = None) -> None:
         self.writer.watch()
-        session, frame = self.session, self.frame
-        if session is None or frame is None:
-            self.ready_changed.emit("waiting")
-            return
-        known = session.tracker.is_embedded(session.frames, frame)
-        self.ready_changed.emit("ready" if known else "waiting")
-        if not known:
-            self._rest.start(REST_MILLISECONDS)
-
-    def _embed_shown(self) -> None:
-        session, frame = self.session, self.frame
-        if session is None or frame is None or self.is_propagating:
-            return
-        if self._embedding is not None and self._embedding.running:
-            self._rest.start(REST_MILLISECONDS)
-            return
-        if session.tracker.is_embedded(session.frames, frame):
-            self.ready_changed.emit("ready")
-            return
-        self.ready_changed.emit("embedding")
-        self._embedding = self._thread.run(
-            session_jobs.embed_frame(session, frame),
-            on_error=self.failed.emit,
-            on_end=self._on_moved,
-        )
+        self._readiness.check()
+        self.moved.emit()
 
     # -- steps of several methods
 

@@ -7,25 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_surgisam.data.prompts import AnyPrompt, Prompt, check_prompt
+from napari_surgisam.data.prompts import AnyPrompt, MaskSize, Prompt, check_prompt
 from napari_surgisam.errors import PromptError
 from napari_surgisam.plugin.grid import FrameGrid
-from napari_surgisam.plugin.layer_reading import (
-    Key,
+from napari_surgisam.plugin.layer_reading import Key
+from napari_surgisam.plugin.layers import OWNER
+from napari_surgisam.plugin.objects import Objects, colour_of
+from napari_surgisam.plugin.prompt_reading import (
+    click_rows,
     is_click_layer,
     merge_prompts,
     read_boxes,
     read_points,
 )
-from napari_surgisam.plugin.layers import (
-    OWNER,
+from napari_surgisam.plugin.prompt_writing import (
     add_points_layer,
     add_shapes_layer,
     drop_last,
+    set_defaults,
+    set_mask_size,
     style_points,
     write_prompts,
 )
-from napari_surgisam.plugin.objects import Objects, colour_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,6 +44,7 @@ class PromptLayers(QObject):
 
     changed = Signal(dict)  # prompts by (object, frame)
     refused = Signal(str)
+    shapes_made = Signal(object)  # the layer of boxes
 
     def __init__(
         self, viewer: ViewerModel, image: Image, grid: FrameGrid, objects: Objects
@@ -71,6 +75,7 @@ class PromptLayers(QObject):
             self.shapes = add_shapes_layer(self.viewer, self.image, f"{self.image.name} boxes")
             self._listen(self.shapes)
             self.select()
+            self.shapes_made.emit(self.shapes)
         return self.shapes
 
     def forget_boxes(self) -> None:
@@ -82,15 +87,22 @@ class PromptLayers(QObject):
         """Let the next click belong to the selected object, with the current polarity."""
         object_id = int(self.objects.selected or 1)
         polarity = "negative" if self.negative else "positive"
-        self.points.feature_defaults = {"object_id": object_id, "polarity": polarity}
+        set_defaults(self.points, object_id=object_id, polarity=polarity, mask_size="auto")
         if self.shapes is not None:
-            self.shapes.feature_defaults = {"object_id": object_id}
+            set_defaults(self.shapes, object_id=object_id)
             self.shapes.current_edge_color = colour_of(object_id)
         self.style()
 
     def style(self) -> None:
         """Colour the clicks by object and polarity."""
         style_points(self.points, self.objects.colours(dim=False), self.objects.selected)
+
+    def set_mask_size(self, key: Key, size: MaskSize) -> None:
+        """Let an object's click on a frame mean a mask of some size."""
+        rows = click_rows(self.points, self.image, self.grid, key)
+        if rows:
+            set_mask_size(self.points, rows, size)
+            self.select()  # new features bring new defaults
 
     def show(self, prompts: Iterable[AnyPrompt]) -> None:
         """Put prompts into the layers in place of what they hold; nothing is announced."""
@@ -168,7 +180,9 @@ class PromptLayers(QObject):
         if str(layer.mode) != "add":
             return
         negative = self.negative or "Alt" in event.modifiers
-        layer.feature_defaults = {
-            "object_id": int(self.objects.selected or 1),
-            "polarity": "negative" if negative else "positive",
-        }
+        set_defaults(
+            layer,
+            object_id=int(self.objects.selected or 1),
+            polarity="negative" if negative else "positive",
+            mask_size="auto",
+        )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -24,6 +26,7 @@ from napari_surgisam.plugin.model_chooser import ModelChooser
 from napari_surgisam.plugin.object_table import ObjectRow, ObjectTable
 from napari_surgisam.plugin.plan_widget import PlanWidget
 from napari_surgisam.plugin.progress_row import ProgressRow
+from napari_surgisam.plugin.prompt_row import PromptRow
 from napari_surgisam.plugin.session_row import SessionRow
 
 PROPAGATE = "Carry the clicks through the frames (P)"
@@ -54,6 +57,7 @@ class SegmentForm(QWidget):
         self.models = ModelChooser()
         self.session_row = SessionRow()
         self.table = ObjectTable()
+        self.prompt_row = PromptRow()
         self.plan = PlanWidget()
         self.propagate_button = QPushButton("Propagate")
         self.selected_button = QPushButton("only this object")
@@ -88,6 +92,7 @@ class SegmentForm(QWidget):
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.table)
+        layout.addWidget(self.prompt_row)
         layout.addWidget(self.plan)
         layout.addLayout(buttons)
         layout.addWidget(self.classes_button)
@@ -134,3 +139,13 @@ class SegmentForm(QWidget):
         self.selected_button.setEnabled(not why_not and able)
         none = "" if able else "Click on this object first."
         self.selected_button.setToolTip(why_not or none or "Leave the other objects as they are")
+
+
+def offer(box: QComboBox, items: Sequence[tuple[str, Any]], current: object) -> None:
+    """Fill a box with names and what they stand for, silently; the first, where one is missing."""
+    with QSignalBlocker(box):
+        box.clear()
+        for name, data in items:
+            box.addItem(name, data)
+        known = [data is current for _, data in items]
+        box.setCurrentIndex(known.index(True) if any(known) else min(len(items), 1) - 1)

@@ -9,20 +9,22 @@ from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
 
 from napari_surgisam.errors import SurgisamError
 from napari_surgisam.plugin.advanced_panel import Settings
+from napari_surgisam.plugin.advice import why_not
 from napari_surgisam.plugin.backstage import Backstage
 from napari_surgisam.plugin.class_labelling import label_classes
 from napari_surgisam.plugin.docks import open_dock
 from napari_surgisam.plugin.grid import describe_frames
 from napari_surgisam.plugin.guide import Guide
 from napari_surgisam.plugin.keys import CanvasKeys
-from napari_surgisam.plugin.layer_reading import level_count, own_viewer, slider_axes
+from napari_surgisam.plugin.layer_reading import labels_on, level_count, own_viewer, slider_axes
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
 from napari_surgisam.plugin.opening import NO_IMAGE, Opener
 from napari_surgisam.plugin.plan_widget import plan_for
+from napari_surgisam.plugin.prompt_desk import PromptDesk
 from napari_surgisam.plugin.remedies import remedies_for
 from napari_surgisam.plugin.runner import JobThread
-from napari_surgisam.plugin.segment_form import SegmentForm
+from napari_surgisam.plugin.segment_form import SegmentForm, offer
 from napari_surgisam.plugin.session_desk import SessionDesk
 from napari_surgisam.plugin.session_jobs import FramePainted, preview_propagation
 from napari_surgisam.plugin.workbench import Workbench
@@ -51,10 +53,10 @@ class SegmentWidget(SegmentForm):
         self.opener = Opener(viewer, self)
         self.downloads = ModelDownloads(self._stage.download_thread)
         self.sessions = SessionDesk(self)
+        self.prompt_desk = PromptDesk(self)
         self.guide = Guide(self)
         self._keys: CanvasKeys | None = None
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
+        self._soon = QTimer(self, singleShot=True)
         self._soon.timeout.connect(self._choose)
         self._connect()
         self._list_layers()
@@ -85,8 +87,6 @@ class SegmentWidget(SegmentForm):
         self.table.renamed.connect(lambda i, name: self._bench(Workbench.rename, i, name))
         self.table.jumped.connect(lambda i: self._bench(Workbench.jump, i))
         self.table.shown.connect(lambda i, on: self._bench(Workbench.show_object, i, on))
-        self.table.box_wanted.connect(lambda: self._bench(Workbench.draw_box))
-        self.table.labels_offered.connect(lambda: self._bench(lambda b: b.painted.use_shown()))
         self.plan.value_changed.connect(lambda _: self._renew())
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))
@@ -136,11 +136,7 @@ class SegmentWidget(SegmentForm):
         active = self.viewer.layers.selection.active
         if chosen not in images:
             chosen = active if active in images else images[-1] if images else None
-        with QSignalBlocker(self.image_box):
-            self.image_box.clear()
-            for image in images:
-                self.image_box.addItem(image.name, image)
-            self.image_box.setCurrentIndex(images.index(chosen) if chosen in images else -1)
+        offer(self.image_box, [(image.name, image) for image in images], chosen)
         if chosen is not self._image:
             self._soon.start(0)  # not at once: a viewer that closes removes its layers one by one
         else:
@@ -148,18 +144,11 @@ class SegmentWidget(SegmentForm):
 
     def _list_masks(self) -> None:
         """Offer the Labels layers that fit the image."""
-        from napari.layers import Labels
-
-        bench = self.bench
-        with QSignalBlocker(self.masks_box):
-            self.masks_box.clear()
-            if bench is None:
-                return
-            for layer in self.viewer.layers:
-                if isinstance(layer, Labels) and tuple(layer.data.shape) == bench.grid.shape:
-                    self.masks_box.addItem(layer.name, layer)
-            self.masks_box.addItem("new layer", None)
-            self.masks_box.setCurrentIndex(max(self.masks_box.findData(bench.labels), 0))
+        bench, items = self.bench, []
+        if bench is not None:
+            fitting = labels_on(self.viewer, bench.grid)
+            items = [*((layer.name, layer) for layer in fitting), ("new layer", None)]
+        offer(self.masks_box, items, None if bench is None else bench.labels)
 
     def _choose(self) -> None:
         """Go on with the image that is chosen."""
@@ -204,6 +193,7 @@ class SegmentWidget(SegmentForm):
         bench.live.ready_changed.connect(self.show_ready)
         self._take(bench)
         self.sessions.attach(bench)
+        self.prompt_desk.attach(bench)
         self._load()
 
     def _take(self, bench: Workbench) -> None:
@@ -313,14 +303,9 @@ class SegmentWidget(SegmentForm):
 
     def _why_not(self) -> str:
         """Say why Propagate is off; empty where it is on."""
-        bench = self.bench
-        if bench is None:
+        if self.bench is None:
             return NO_IMAGE if self._image is None else self.line.message.text
-        if bench.session is None:
-            return "The model is still loading."
-        if not len(bench.session.book):
-            return "Click on an object first: there are no prompts yet."
-        return "A propagation is running." if bench.live.is_propagating else ""
+        return why_not(self.bench.session, propagating=self.bench.live.is_propagating)
 
     # -- showing
 
@@ -331,6 +316,7 @@ class SegmentWidget(SegmentForm):
         selected = None if bench is None else bench.objects.selected
         unit, plan = "" if bench is None else bench.unit, plan_for(self.plan.value(), session)
         self.show_objects(rows, selected, self._why_not(), preview_propagation(session, plan, unit))
+        self.prompt_desk.show()
         classes = () if session is None else tuple(session.tracker.network.classes)
         self.classes_button.show_classes(classes, busy=bool(bench and bench.live.is_propagating))
         self.guide.look()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_surgisam.data.frames import ArrayFrames, FrameSource
 from napari_surgisam.data.mask_chunks import NO_MASKS
-from napari_surgisam.data.prompts import ObjectId, Prompt
+from napari_surgisam.data.prompts import ObjectId, Point, Prompt
 from napari_surgisam.data.stored_masks import same_mask
 from napari_surgisam.errors import PromptError
 from napari_surgisam.jobs import Event
@@ -224,25 +224,32 @@ def enter_prompts(
     after: Mapping[Key, Prompt],
     changed: Iterable[Key],
 ) -> None:
-    """Tell a session how prompts changed: a new point refines, other changes ask anew."""
-    anew = []
+    """Tell a session how prompts changed: a new point refines, other changes ask anew.
+
+    Several new points of one object refine together, as a step; those of several ask anew.
+    """
+    anew, changed = [], tuple(changed)
     for key in changed:
         old, new = before.get(key), after.get(key)
         if new is None:
             session.remove_prompt(*key)
-        elif _is_refinement(old, new):
-            session.add_point(*key, new.points[-1])
+        elif (added := _added(old, new)) and 1 in (len(added), len(changed)):
+            session.add_points(*key, added)
         else:
             anew.append(new)
     if anew:
         session.set_prompts(anew)
 
 
-def _is_refinement(old: Prompt | None, new: Prompt) -> bool:
+def _added(old: Prompt | None, new: Prompt) -> tuple[Point, ...]:
+    """Return the points by which a prompt has grown, where it changed in nothing else."""
     if old is None:
-        return len(new.points) == 1 and new.box is None
-    earlier = replace(new, points=new.points[:-1]) if new.points[:-1] or new.box else None
-    return same_prompt(old, earlier) and len(new.points) == len(old.points) + 1
+        return new.points if new.box is None and new.mask_size == "auto" else ()
+    count = len(old.points)
+    if len(new.points) <= count:
+        return ()
+    earlier = replace(new, points=new.points[:count]) if count or new.box else None
+    return new.points[count:] if same_prompt(old, earlier) else ()
 
 
 def same_prompt(one: Prompt | None, other: Prompt | None) -> bool:
@@ -250,6 +257,8 @@ def same_prompt(one: Prompt | None, other: Prompt | None) -> bool:
     if one is None or other is None or one == other:
         return one == other
     if [p.positive for p in one.points] != [p.positive for p in other.points]:
+        return False
+    if one.mask_size != other.mask_size:
         return False
     if (one.box is None) != (other.box is None):
         return False

@@ -23,6 +23,7 @@ from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.objects import Objects
 from napari_surgisam.plugin.painted_frames import PaintedFrames
 from napari_surgisam.plugin.prompt_layers import PromptLayers
+from napari_surgisam.plugin.prompt_tools import PromptTools
 from napari_surgisam.plugin.review import Review
 from napari_surgisam.plugin.session_restoring import masks_layer, restore_objects, take_opened
 
@@ -96,6 +97,7 @@ class Workbench(QObject):
         self._rows.timeout.connect(self.rows_changed.emit)
         self.painted = PaintedFrames(self.live, self.unit)
         self.review = Review(self.live, self.objects, self.unit)
+        self.tools = PromptTools(self.live, self.prompts, self.objects, self.unit)
         self._connect()
         self.prompts.read()
         if not self.objects.names:
@@ -165,23 +167,6 @@ class Workbench(QObject):
         self.viewer.layers.selection.active = self.prompts.points
         self.prompts.points.mode = "add"
 
-    def draw_box(self) -> None:
-        """Make the layer of boxes active, ready for a rectangle."""
-        new = self.prompts.shapes is None
-        shapes = self.prompts.boxes()
-        if new:
-            bind_keys([shapes], self._actions())
-        self.viewer.layers.selection.active = shapes
-        shapes.mode = "add_rectangle"
-        self._say("Drag a rectangle around the object; Esc or clicking the layer of clicks ends.")
-
-    def toggle_polarity(self) -> None:
-        """Switch between "this" and "not this"."""
-        self.prompts.negative = not self.prompts.negative
-        self.prompts.select()
-        word = "not the object" if self.prompts.negative else "the object"
-        self._say(f"Clicks now mark what is {word}. T switches back.")
-
     def jump(self, object_id: int) -> None:
         """Show the next frame on which an object is prompted."""
         frames = () if self.session is None else self.session.book.frames(ObjectId(object_id))
@@ -250,8 +235,9 @@ class Workbench(QObject):
         return {
             "next_object": self.next_object,
             "add_object": self.add_object,
-            "toggle_polarity": self.toggle_polarity,
-            "draw_box": self.draw_box,
+            "toggle_polarity": self.tools.toggle_polarity,
+            "draw_box": self.tools.draw_box,
+            "next_mask_size": self.tools.next_mask_size,
             "propagate": self.propagate_requested.emit,
             "escape": self.escape,
             "next_doubtful": self.review.next_doubtful,
@@ -266,6 +252,7 @@ class Workbench(QObject):
 
     def _connect(self) -> None:
         bind_keys(self.layers, self._actions())
+        self.prompts.shapes_made.connect(lambda shapes: bind_keys([shapes], self._actions()))
         self.prompts.changed.connect(self._on_prompts)
         self.prompts.refused.connect(lambda text: self.message.emit(Message(text, "error")))
         self.live.opened.connect(self.hint)
@@ -277,6 +264,7 @@ class Workbench(QObject):
         self.painted.stroked.connect(lambda: self._deeds.append("stroke"))
         self.painted.adopted.connect(self._on_adopted)
         self.painted.released.connect(self.hint)
+        self.tools.message.connect(self._say)
         self.review.message.connect(self._say)
         self.review.chosen.connect(self.select)
         self.review.edited.connect(lambda: self._deeds.append("step"))

@@ -1,0 +1,46 @@
+"""Between the row of prompts and the image that is being worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+if TYPE_CHECKING:
+    from napari_surgisam.data.prompts import MaskSize
+    from napari_surgisam.plugin.segment_widget import SegmentWidget
+    from napari_surgisam.plugin.workbench import Workbench
+
+
+class PromptDesk(QObject):
+    """Passes what the row of prompts asks for on to the image, and shows what holds there.
+
+    Parameters
+    ----------
+    widget : SegmentWidget
+    """
+
+    def __init__(self, widget: SegmentWidget) -> None:
+        super().__init__(widget)
+        self._widget, self._row = widget, widget.prompt_row
+        self._row.size_chosen.connect(self._set_size)
+        widget.table.box_wanted.connect(lambda: self._on_bench(lambda b: b.tools.draw_box()))
+        widget.table.labels_offered.connect(lambda: self._on_bench(lambda b: b.painted.use_shown()))
+
+    def attach(self, bench: Workbench) -> None:
+        """Follow the sliders of an image's work."""
+        bench.live.moved.connect(self.show)
+
+    def show(self) -> None:
+        """Show what holds for the selected object on the frame that is shown."""
+        bench = self._widget.bench
+        self._row.show_size(None if bench is None else bench.tools.mask_size())
+
+    def _set_size(self, size: MaskSize) -> None:
+        self._on_bench(lambda bench: bench.tools.set_mask_size(size))
+        self.show()
+
+    def _on_bench(self, action: Callable[[Workbench], object]) -> None:
+        if self._widget.bench is not None:
+            action(self._widget.bench)

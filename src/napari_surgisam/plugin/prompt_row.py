@@ -1,0 +1,50 @@
+"""Below the objects: what else can be said about the selected one on the frame that is shown."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
+
+from napari_surgisam.data.prompts import MASK_SIZES, MaskSize
+
+SIZE_TIPS = {
+    "auto": "the mask that the model trusts most",
+    "small": "the smallest of the three masks that one click may mean, mostly a part",
+    "medium": "the middle one, mostly the whole object",
+    "large": "the largest one, mostly the object and what belongs to it",
+}
+NO_SIZE_TIP = "For an object with a single click on what is shown: which mask is meant (S)"
+
+
+class PromptRow(QWidget):
+    """Shows the size of a click's mask; asks for changes and makes none."""
+
+    size_chosen = Signal(str)  # MaskSize
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.size_box = QComboBox()
+        for size in MASK_SIZES:
+            self.size_box.addItem(size, size)
+            tip = f"{size.capitalize()}: {SIZE_TIPS[size]}"
+            self.size_box.setItemData(self.size_box.count() - 1, tip, 3)  # Qt.ToolTipRole
+        self._size_label = QLabel("Mask size")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._size_label)
+        layout.addWidget(self.size_box)
+        layout.addStretch()
+        self.size_box.activated.connect(self._choose)
+        self.show_size(None)
+
+    def show_size(self, size: MaskSize | None) -> None:
+        """Show which mask the click means; None where there is no choice."""
+        with QSignalBlocker(self.size_box):
+            self.size_box.setCurrentIndex(self.size_box.findData(size or "auto"))
+        for widget in (self.size_box, self._size_label):
+            widget.setEnabled(size is not None)
+        tip = NO_SIZE_TIP if size is None else f"{SIZE_TIPS[size].capitalize()} (S: the next)"
+        self.size_box.setToolTip(tip)
+
+    def _choose(self, index: int) -> None:
+        self.size_chosen.emit(self.size_box.itemData(index))

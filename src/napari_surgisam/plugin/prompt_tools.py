@@ -1,0 +1,90 @@
+"""What a person does to the prompts of the selected object, besides clicking; no widget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_surgisam.data.prompts import MASK_SIZES, AnyPrompt, MaskSize, Prompt
+from napari_surgisam.plugin.layer_reading import Key
+
+if TYPE_CHECKING:
+    from napari_surgisam.plugin.live_session import LiveSession
+    from napari_surgisam.plugin.objects import Objects
+    from napari_surgisam.plugin.prompt_layers import PromptLayers
+
+NO_SIZE = (
+    "A mask's size can be chosen where the object has a single click on the {unit} that is shown, "
+    "and nothing else there."
+)
+
+
+class PromptTools(QObject):
+    """Draws boxes, switches polarity, and chooses among the masks that a click may mean.
+
+    Parameters
+    ----------
+    live : LiveSession
+    prompts : PromptLayers
+    objects : Objects
+    unit : {"frame", "slice", "picture"}
+    """
+
+    message = Signal(str)
+
+    def __init__(
+        self, live: LiveSession, prompts: PromptLayers, objects: Objects, unit: str
+    ) -> None:
+        super().__init__()
+        self._live, self._prompts, self._objects, self._unit = live, prompts, objects, unit
+
+    @property
+    def shown(self) -> AnyPrompt | None:
+        """What is said about the selected object on the frame that is shown, or None."""
+        key, session = self._key, self._live.session
+        return None if key is None or session is None else session.book.get(*key)
+
+    def draw_box(self) -> None:
+        """Make the layer of boxes active, ready for a rectangle."""
+        shapes = self._prompts.boxes()
+        self._live.viewer.layers.selection.active = shapes
+        shapes.mode = "add_rectangle"
+        self.message.emit(
+            "Drag a rectangle around the object; Esc or clicking the layer of clicks ends."
+        )
+
+    def toggle_polarity(self) -> None:
+        """Switch between "this" and "not this"."""
+        self._prompts.negative = not self._prompts.negative
+        self._prompts.select()
+        word = "not the object" if self._prompts.negative else "the object"
+        self.message.emit(f"Clicks now mark what is {word}. T switches back.")
+
+    # -- the size of the mask of a single click
+
+    def mask_size(self) -> MaskSize | None:
+        """Return which mask the click that is shown means; None where there is no choice."""
+        prompt = self.shown
+        sized = isinstance(prompt, Prompt) and prompt.takes_mask_size
+        return prompt.mask_size if isinstance(prompt, Prompt) and sized else None
+
+    def set_mask_size(self, size: MaskSize) -> None:
+        """Let the click that is shown mean a mask of some size: an undo step."""
+        key, before = self._key, self.mask_size()
+        if key is None or before is None:
+            self.message.emit(NO_SIZE.format(unit=self._unit))
+        elif size != before:
+            self._prompts.set_mask_size(key, size)
+            self._prompts.read()
+
+    def next_mask_size(self) -> None:
+        """Go on to the next size, after the largest to the network's own choice."""
+        before = self.mask_size()
+        place = 0 if before is None else MASK_SIZES.index(before)
+        self.set_mask_size(MASK_SIZES[(place + 1) % len(MASK_SIZES)])
+
+    @property
+    def _key(self) -> Key | None:
+        frame, selected = self._live.frame, self._objects.selected
+        return None if frame is None or selected is None else (selected, frame)
