@@ -33,14 +33,28 @@ def test_only_the_best_candidate_is_pulled_on():
 def test_an_absent_object_trains_presence_alone():
     logits = torch.zeros(1, 3, 16, 16, requires_grad=True)
     presence = torch.tensor([3.0], requires_grad=True)
-    masklet_loss(logits, torch.full((1, 3), 0.7), presence, torch.zeros(1, 16, 16)).backward()
+    guess = torch.full((1, 3), 0.7)
+    alone = LossWeights(empty=0)
+    masklet_loss(logits, guess, presence, torch.zeros(1, 16, 16), alone).backward()
     assert logits.grad.abs().sum() == 0
     assert presence.grad.item() > 0.3
 
 
+def test_an_absent_object_empties_its_mask_where_that_is_asked_for():
+    logits = torch.zeros(2, 3, 16, 16, requires_grad=True)
+    target = torch.cat([_square(), torch.zeros(1, 16, 16)])
+    masklet_loss(
+        logits, torch.full((2, 3), 0.7), torch.zeros(2), target, LossWeights(empty=0.5)
+    ).backward()
+    assert (logits.grad[1] >= 0).all()
+    assert logits.grad[1].sum() > 0
+
+
 def test_an_absent_object_counts_for_more_than_one_that_is_there():
     nothing, logits = torch.zeros(1, 16, 16), torch.zeros(1, 1, 16, 16)
-    once, ten = (float(_loss(logits, nothing, presence=3.0, absent=n)) for n in (1.0, 10.0))
+    once, ten = (
+        float(_loss(logits, nothing, presence=3.0, absent=n, empty=0)) for n in (1.0, 10.0)
+    )
     assert ten == pytest.approx(10 * once)
 
 

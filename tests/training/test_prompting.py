@@ -60,3 +60,13 @@ def test_points_beside_lie_outside_and_near():
         assert not masks[0, round(point.y), round(point.x)]
         assert 10 <= point.y <= 150
         assert 30 <= point.x <= 210
+
+
+def test_a_correction_confirms_what_is_right():
+    """Inside an object that is there, outside of one that is not."""
+    masks = torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[0, 8:24, 8:24] = True
+    present, absent = correction_points(masks, masks, _random())
+    assert present.positive
+    assert masks[0, round(present.y), round(present.x)]
+    assert not absent.positive

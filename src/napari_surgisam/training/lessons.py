@@ -40,7 +40,8 @@ class Lesson:
         Chance that the objects of a batch start with two to `points` clicks at once, the last
         of them sometimes beside the object; the points of a file enter together like this.
     corrected : float
-        Chance that a later frame of a clip receives a correction click.
+        Chance that a later frame of a clip receives one or two correction clicks, after which it
+        is remembered as a prompted one.
     smallest : int
         Least area of an object on its prompted frame, in pixels.
     points : int
@@ -52,7 +53,7 @@ class Lesson:
     box: float = 0.15
     mask: float = 0.3
     several: float = 0.45
-    corrected: float = 0.15
+    corrected: float = 0.3
     smallest: int = 24
     points: int = 5
 
@@ -163,6 +164,7 @@ class _Pupil:
         self.practice, self.network = practice, practice.network
         self.embeddings, self.owners, self.masks = embeddings, owners, masks
         self.frames, self.random = frames, random
+        self.prompted = [0]  # frames
         self.losses: list[Tensor] = []
         self.ious: dict[str, float] = {}
         self.prompts = 0
@@ -227,22 +229,25 @@ class _Pupil:
     def _later_frame(
         self, frame: int, memories: list[list[Memory]], lesson: Lesson
     ) -> list[Prediction]:
-        queries = []
-        for k in range(len(self.owners)):
-            recent = list(range(frame - 1, 0, -1))
-            spatial = [(0, memories[0][k])]
-            spatial += [
-                (frame - f, memories[f][k]) for f in recent[: self.network.memory_slots][::-1]
-            ]
-            pointers = [(frame, memories[0][k])] + [(frame - f, memories[f][k]) for f in recent]
-            queries.append(Query(recall=Recall(tuple(spatial), tuple(pointers)), clip_length=16))
+        queries = [
+            Query(recall=self._recall(frame, memories, k), clip_length=16)
+            for k in range(len(self.owners))
+        ]
         predictions = self._answer(frame, queries, f"frame {frame}")
         if self._draw() < lesson.corrected:
-            present = self.masks[:, frame].flatten(1).any(1).tolist()
-            if all(present):
+            for _ in range(1 + int(self._draw() < 0.5)):
                 queries = self._corrected(queries, predictions, frame)
                 predictions = self._answer(frame, queries, "corrected")
+            self.prompted.append(frame)
         return predictions
+
+    def _recall(self, frame: int, memories: list[list[Memory]], k: int) -> Recall:
+        """Return what one object attends to, as `RecentFrames` chooses it."""
+        recent = [f for f in range(frame - 1, 0, -1) if f not in self.prompted]
+        spatial = [(0, memories[f][k]) for f in self.prompted]
+        spatial += [(frame - f, memories[f][k]) for f in recent[: self.network.memory_slots][::-1]]
+        pointers = [(frame - f, memories[f][k]) for f in (*self.prompted, *recent)]
+        return Recall(tuple(spatial), tuple(pointers))
 
     def _answer(
         self, frame: int, queries: Sequence[Query], name: str, *, taught: bool = True

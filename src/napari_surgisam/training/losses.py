@@ -19,6 +19,9 @@ class LossWeights:
     absent : float
         How much more an absent object counts for presence than one that is there: absence is
         rare, and a volume is mostly where an object is not.
+    empty : float
+        Share of the mask loss that an absent object receives, whose mask should be empty. SAM 2
+        gives it none; but pixels learn sooner than a single token that an object has gone.
     others : float
         Share of the mask loss that the candidates which are not the best receive. SAM gives
         them none; a little keeps them alive from random weights.
@@ -32,8 +35,9 @@ class LossWeights:
     entropy: float = 5.0
     dice: float = 1.0
     iou: float = 2.0
-    presence: float = 0.5
-    absent: float = 6.0
+    presence: float = 2.0
+    absent: float = 3.0
+    empty: float = 0.5
     others: float = 0.1
     focal: float = 0.0
     soften: float = 0.0
@@ -83,7 +87,9 @@ def masklet_loss(
     chosen = mask_loss.gather(1, best)[:, 0]
     mask_loss = chosen + weights.others * (mask_loss.mean(dim=1) - chosen)
     iou_loss = (ious - binary_iou(logits.detach(), sharp)).square().mean(dim=1)
-    share = present / present.sum().clamp(min=1)
+    counts = torch.where(present > 0, 1.0, weights.empty)
+    share = counts / counts.sum().clamp(min=1)
+    iou_loss = iou_loss * present
     presence_loss = F.binary_cross_entropy_with_logits(
         presence, present, weight=torch.where(present > 0, 1.0, weights.absent)
     )

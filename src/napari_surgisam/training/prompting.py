@@ -49,10 +49,17 @@ def points_beside(masks: Tensor, random: torch.Generator, reach: float = 0.1) ->
 def correction_points(
     predicted: Tensor, masks: Tensor, random: torch.Generator, central: float = 0.8
 ) -> list[Point]:
-    """Return a click in the largest error of each (K, H, W) prediction, missed or extra."""
+    """Return a click in the largest error of each (K, H, W) prediction, missed or extra.
+
+    Where nothing is wrong it confirms: inside the object, or anywhere outside an absent one.
+    """
     missed, extra = depth(masks & ~predicted), depth(predicted & ~masks)
-    positive = missed.flatten(1).amax(1) >= extra.flatten(1).amax(1)
+    deepest = torch.stack([missed.flatten(1).amax(1), extra.flatten(1).amax(1)])
+    right, present = (deepest.amax(0) == 0), masks.flatten(1).any(1)
+    positive = torch.where(right, present, deepest[0] >= deepest[1])
     errors = torch.where(positive[:, None, None], missed, extra)
+    confirmed = torch.where(present[:, None, None], depth(masks), torch.ones_like(errors))
+    errors = torch.where(right[:, None, None], confirmed, errors)
     places = _places(errors, masks.shape[-1], random, central)
     return [Point(y, x, p) for (y, x), p in zip(places, positive.tolist(), strict=True)]
 

@@ -25,7 +25,9 @@ _STATISTICS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 _LESSON = Lesson(objects=3, rounds=2, smallest=1, points=10)
-_SAM2_LOSSES = LossWeights(entropy=0, focal=20, dice=1, iou=1, presence=1, absent=1, others=0)
+_SAM2_LOSSES = LossWeights(
+    entropy=0, focal=20, dice=1, iou=1, presence=1, absent=1, empty=0, others=0
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Recipe:
 
 
 # unweighted Dice and cross-entropy; with one mask asked for, every candidate is taught it
-_BIOSAM2_LOSSES = LossWeights(entropy=1, dice=1, iou=1, presence=1, absent=1, others=1)
+_BIOSAM2_LOSSES = LossWeights(entropy=1, dice=1, iou=1, presence=1, absent=1, empty=0, others=1)
 _BIOSAM2 = "Yan et al., BioSAM-2, arXiv:2408.03286"
 _EVERYTHING: Mapping[Part, float] = MappingProxyType(
     {"encoder": 1.0, "prompts": 1.0, "decoder": 1.0, "memory": 1.0}
@@ -181,7 +183,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 image_share=0.2,
                 far=2,
                 losses=LossWeights(
-                    entropy=0, focal=20, dice=1, iou=1, presence=1, absent=1, others=0, soften=1
+                    entropy=0,
+                    focal=20,
+                    dice=1,
+                    iou=1,
+                    presence=1,
+                    absent=1,
+                    empty=0,
+                    others=0,
+                    soften=1,
                 ),
             ),
             Recipe(

@@ -15,6 +15,7 @@ from napari_surgisam.training.draws import Draws, over_frames, over_images
 from napari_surgisam.training.optics import Look, degrade
 from napari_surgisam.training.palettes import draw_palette
 from napari_surgisam.training.textures import TexturePool
+from napari_surgisam.training.tissue import in_relief, lumen, stained
 
 REGIONS = 5  # tissues of a partitioned background
 LARGEST = 0.6  # share of the frame: a larger region is background, not an object
@@ -73,6 +74,7 @@ class _Scene:
         base, amplitude = draw_palette(draws, self.pool, self.look, kinds, self.difficulty)
         images = self._textured(camera, base[:, 0], amplitude[:, 0])
         images, regions = self._partitioned(images, camera, base, amplitude)
+        images = lumen(draws, images, camera, self.look)
         labels = torch.zeros(batch, self.frames, self.size, self.size, device=device).byte()
         parents = torch.zeros(batch, layers + REGIONS + 1, dtype=torch.long, device=device)
         centres, sizes, parents[:, 1 : layers + 1], counts = self._layout(kinds)
@@ -87,6 +89,9 @@ class _Scene:
             texture = self._textured(where, base[:, layer + 1], amplitude[:, layer + 1])
             texture = self._banded(texture, where, kinds[:, layer], base)
             texture = self._shaded(texture, field, sizes[:, layer])
+            tool = kinds[:, layer] == shapes.ROD
+            texture, alpha = stained(draws, images, texture, alpha, self.look, tool)
+            texture = in_relief(draws, texture, field, sizes[:, layer], self.look)
             images = self._surroundings(images, field)
             images = images + (texture - images) * alpha[:, :, None]
             labels = torch.where(alpha > 0.5, torch.tensor(layer + 1, device=device).byte(), labels)

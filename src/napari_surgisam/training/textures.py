@@ -82,7 +82,9 @@ class TexturePool:
             pattern = self._filtered_noise()
         elif kind < 0.8:
             pattern = self._stripes()
-        elif kind < 0.92:
+        elif kind < 0.87:
+            pattern = self._vessels()
+        elif kind < 0.95:
             pattern = self._spots()
         else:
             pattern = self._noise(3, self.side, self.side)
@@ -116,6 +118,15 @@ class TexturePool:
         phase = x * np.cos(angle) + y * np.sin(angle) + bend * self._uniform(0, 0.1)
         wave = torch.sin(2 * pi * pitch * phase)
         return wave.expand(3, -1, -1) + 0.3 * self._filtered_noise()
+
+    def _vessels(self) -> Tensor:
+        """Branching lines: where smooth noise passes through zero, coarse ones and fine ones."""
+        total = 0.3 * self._filtered_noise()
+        for cells in (int(self._uniform(3, 8)), int(self._uniform(8, 24))):
+            noise = self._noise(1, 1, cells, cells)
+            field = F.interpolate(noise, size=self.side, mode="bicubic")[0]
+            total = total - torch.exp(-((field * self._uniform(6, 20)) ** 2))
+        return total
 
     def _spots(self) -> Tensor:
         cells = int(self._uniform(12, 64))
