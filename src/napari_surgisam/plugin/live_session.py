@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
+from napari_surgisam.data.prompts import AnyPrompt, MaskPrompt, ObjectId, Prompt
 from napari_surgisam.engine.settings import EngineSettings
 from napari_surgisam.errors import PromptError, SurgisamError
 from napari_surgisam.plugin import session_jobs
@@ -16,6 +16,7 @@ from napari_surgisam.plugin.layers import LabelsWriter
 from napari_surgisam.plugin.preferences import update_rule
 from napari_surgisam.plugin.readiness import Readiness
 from napari_surgisam.plugin.runner import JobThread, RunningJob
+from napari_surgisam.plugin.said_prompts import SaidPrompts
 from napari_surgisam.plugin.session_jobs import FramePainted, SessionOpened
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class LiveSession(QObject):
     opened = Signal()
     painted = Signal(int)  # frame
     edited = Signal()  # prompts or masks changed
+    entered = Signal()  # prompts that the layers do not show yet
     failed = Signal(object)  # SurgisamError
     progressed = Signal(object)  # FramePainted
     propagating = Signal(bool)
@@ -73,8 +75,7 @@ class LiveSession(QObject):
         self.restored: OpenedSession | None = None
         self.device, self.engine, self.sha256 = "", EngineSettings(), ""
         self._thread, self._cache = thread, cache
-        self._given: dict[Key, Prompt] = {}
-        self._wanted: dict[Key, Prompt] = {}
+        self._said = SaidPrompts()
         self._loading: RunningJob | None = None
         self._propagation: RunningJob | None = None
         self._readiness = Readiness(self, thread)
@@ -128,39 +129,39 @@ class LiveSession(QObject):
         One more point refines the mask that is shown; anything else asks anew. During a
         propagation that stops it, and what it has done is kept.
         """
-        self._wanted = dict(prompts)
-        session = self.session
-        if session is None:
-            return
-        changed = sorted(
-            key
-            for key in {*self._given, *self._wanted}
-            if not session_jobs.same_prompt(self._given.get(key), self._wanted.get(key))
-        )
-        if not changed:
+        self._said.wanted = dict(prompts)
+        if self.session is None:
             return
         try:
-            session_jobs.enter_prompts(session, self._given, self._wanted, changed)
+            frames = self._said.tell(self.session)
         except PromptError as error:
             self.failed.emit(error)
             return
-        self._given = self._wanted
-        self.cancel()
-        self._answer({frame for _, frame in changed})
+        if frames:
+            self.cancel()
+            self._answer(frames)
 
     def use_painted(self, frame: int, object_ids: Iterable[int]) -> None:
         """Make a frame's labels, as they are in the layer, prompts of their objects."""
-        if self.session is None:
-            return
         labels = self.writer.read(frame)
-        prompts = [MaskPrompt(ObjectId(i), frame, labels == i) for i in sorted(object_ids)]
+        self.enter(MaskPrompt(ObjectId(i), frame, labels == i) for i in sorted(object_ids))
+
+    def enter(self, prompts: Iterable[AnyPrompt]) -> bool:
+        """Set prompts that no layer says yet, as one step; False where nothing changed."""
+        prompts, before = list(prompts), self.annotation
+        if self.session is None:
+            return False
         try:
             self.session.set_prompts(prompts)
         except SurgisamError as error:
             self.failed.emit(error)
-            return
+        if self.annotation is before:
+            return False
+        self._said.take_over(self.session)
         self.cancel()
-        self._answer({frame})
+        self._answer({prompt.frame for prompt in prompts})
+        self.entered.emit()
+        return True
 
     def overwrite_painted(self, frame: int) -> None:
         """Show the model's masks on a frame that a person painted."""
@@ -199,8 +200,7 @@ class LiveSession(QObject):
         """Remove an object's prompts and masks."""
         if self.session is None:
             return
-        self._given = {key: p for key, p in self._given.items() if key[0] != object_id}
-        self._wanted = dict(self._given)
+        self._said.forget(object_id)
         self.edit(lambda session: session.remove_object(object_id))
 
     def edit(self, change: Callable[[Session], object]) -> bool:
@@ -249,10 +249,10 @@ class LiveSession(QObject):
         known, first = event.session.annotation, self.session is None
         self.session, self.device, self.engine = event.session, event.device, event.engine
         self.sha256 = event.sha256 or self.sha256
-        self._given = {key: p for key, p in known.book.entries.items() if isinstance(p, Prompt)}
+        self._said.take(known.book.entries)
         self.opened.emit()
-        if self._wanted != self._given:
-            self.set_prompts(self._wanted)
+        if self._said.wanted != self._said.known:
+            self.set_prompts(self._said.wanted)
         waiting = {f for k, f in known.book.entries if first and known.draft(k, f)}
         if shown := waiting | {f for _, f in known.book.entries if f == self.frame}:
             self._answer(shown)
@@ -302,7 +302,7 @@ class LiveSession(QObject):
 
     def _on_answered(self, event: FramePainted) -> None:
         self._on_painted(event)
-        asked = {o for o, frame in self._given if frame == event.frame}
+        asked = self._said.on(event.frame)
         kept = self.writer.ledger.painted.get(event.frame, frozenset()) & asked
         if kept:
             self.blocked.emit(event.frame, frozenset(kept))
@@ -325,9 +325,7 @@ class LiveSession(QObject):
     def _travel(self, step: Callable[[Session], bool]) -> bool:
         if not self.edit(step) or self.session is None:
             return False
-        entries = self.session.book.entries
-        self._given = {key: p for key, p in entries.items() if isinstance(p, Prompt)}
-        self._wanted = dict(self._given)
+        self._said.take_over(self.session)
         return True
 
     def _repaint(self, before: Annotation) -> None:

@@ -23,6 +23,7 @@ class PaintedFrames(QObject):
 
     stroked = Signal()
     adopted = Signal(object)  # ids of the objects whose labels are about to become prompts
+    middle_wanted = Signal(int, object)  # frame and ids: clicks along the middle of the labels
     released = Signal()  # the model may write again where a person painted
     message = Signal(object)  # Message
 
@@ -68,6 +69,7 @@ class PaintedFrames(QObject):
         )
         remedies = (
             ("Use as prompt", lambda: self._use(frame, ids)),
+            ("Clicks along its middle", lambda: self.middle_wanted.emit(frame, ids)),
             ("Show the model's mask", lambda: self._release(frame)),
         )
         self.message.emit(Message(text, "note", remedies))

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject
 
 if TYPE_CHECKING:
     from napari_surgisam.data.prompts import MaskSize
+    from napari_surgisam.plugin.drawings import Use
     from napari_surgisam.plugin.segment_widget import SegmentWidget
     from napari_surgisam.plugin.workbench import Workbench
 
@@ -25,6 +26,8 @@ class PromptDesk(QObject):
         super().__init__(widget)
         self._widget, self._row = widget, widget.prompt_row
         self._row.size_chosen.connect(self._set_size)
+        self._row.draw_wanted.connect(self._draw)
+        self._row.use_wanted.connect(self._use)
         widget.table.box_wanted.connect(lambda: self._on_bench(lambda b: b.tools.draw_box()))
         widget.table.labels_offered.connect(lambda: self._on_bench(lambda b: b.painted.use_shown()))
 
@@ -40,6 +43,15 @@ class PromptDesk(QObject):
     def _set_size(self, size: MaskSize) -> None:
         self._on_bench(lambda bench: bench.tools.set_mask_size(size))
         self.show()
+
+    def _draw(self, what: str) -> None:
+        if what == "box":
+            self._on_bench(lambda bench: bench.tools.draw_box())
+        else:
+            self._on_bench(lambda bench: bench.tools.drawings.draw(what))
+
+    def _use(self, areas: Use) -> None:
+        self._on_bench(lambda bench: bench.tools.drawings.use(areas))
 
     def _on_bench(self, action: Callable[[Workbench], object]) -> None:
         if self._widget.bench is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_surgisam.data.prompts import AnyPrompt, MaskSize, Prompt, check_prompt
+from napari_surgisam.data.prompts import AnyPrompt, MaskSize, ObjectId, Prompt, check_prompt
 from napari_surgisam.errors import PromptError
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.layer_reading import Key
@@ -21,6 +23,7 @@ from napari_surgisam.plugin.prompt_reading import (
     read_points,
 )
 from napari_surgisam.plugin.prompt_writing import (
+    add_clicks,
     add_points_layer,
     add_shapes_layer,
     drop_last,
@@ -45,6 +48,7 @@ class PromptLayers(QObject):
     changed = Signal(dict)  # prompts by (object, frame)
     refused = Signal(str)
     shapes_made = Signal(object)  # the layer of boxes
+    drawn = Signal()  # a line or an area, no box
 
     def __init__(
         self, viewer: ViewerModel, image: Image, grid: FrameGrid, objects: Objects
@@ -104,6 +108,16 @@ class PromptLayers(QObject):
             set_mask_size(self.points, rows, size)
             self.select()  # new features bring new defaults
 
+    def add_clicks(
+        self, object_id: ObjectId, frame: int, pixels: NDArray[np.float64], *, negative: bool
+    ) -> None:
+        """Add (N, 2) clicks (y, x) of an object on a frame."""
+        polarity = "negative" if negative else "positive"
+        set_defaults(self.points, object_id=int(object_id), polarity=polarity, mask_size="auto")
+        add_clicks(self.points, self.image, self.grid, frame, pixels)
+        self.points.selected_data = set()
+        self.select()
+
     def show(self, prompts: Iterable[AnyPrompt]) -> None:
         """Put prompts into the layers in place of what they hold; nothing is announced."""
         write_prompts(prompts, self.points, self.shapes, self.grid)
@@ -161,6 +175,10 @@ class PromptLayers(QObject):
             self.refused.emit(why)
             return
         self._settle.start(0)
+        if action == "added" and event.source is self.shapes:
+            kinds = [self.shapes.shape_type[k] for k in event.data_indices]
+            if any(kind != "rectangle" for kind in kinds):
+                self.drawn.emit()
 
     def _unusable(self) -> str:
         if self.viewer.dims.ndisplay == 3:

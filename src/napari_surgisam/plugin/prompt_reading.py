@@ -6,7 +6,7 @@ Only reads; `prompt_writing` is the module that writes to them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from napari_surgisam.data.prompts import (
     Point,
     Prompt,
 )
+from napari_surgisam.data.strokes import ellipse_outline
 from napari_surgisam.errors import PromptError
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.layer_reading import FEATURES, Key, unit_factors
@@ -109,6 +110,49 @@ def read_boxes(shapes: Shapes, image: Image, grid: FrameGrid) -> dict[Key, Box]:
         (y0, x0), (y1, x1) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
         boxes[object_id, int(frames[0])] = Box(y0, x0, y1, x1)
     return boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A line or an area that a person drew on one frame.
+
+    Parameters
+    ----------
+    row : int
+        In its layer.
+    object_id : ObjectId
+    outline : (N, 2) array
+        Vertices (y, x) in frame pixels.
+    area : bool
+        Whether it is closed: a lasso, a polygon or an ellipse.
+    """
+
+    row: int
+    object_id: ObjectId
+    outline: NDArray[np.float64]
+    area: bool
+
+
+def read_drawings(shapes: Shapes, image: Image, grid: FrameGrid, frame: int) -> list[Drawing]:
+    """Read the lines and areas that were drawn on a frame; rectangles are boxes, and left out.
+
+    Raises
+    ------
+    PromptError
+        If a coordinate is not finite, or an object id is not one.
+    """
+    found = []
+    for row, (vertices, kind) in enumerate(zip(shapes.data, shapes.shape_type, strict=True)):
+        if kind == "rectangle":
+            continue
+        frames, pixels, here = _locate(shapes, np.asarray(vertices, float), image, grid)
+        if not here.all() or (frames != frame).any():
+            continue
+        where = f"shape {row} of layer {shapes.name}"
+        object_id = _object_id(shapes.features["object_id"].iloc[row], where)
+        outline = ellipse_outline(pixels) if kind == "ellipse" else pixels
+        found.append(Drawing(row, object_id, outline, kind in ("polygon", "ellipse")))
+    return found
 
 
 def merge_prompts(clicks: Mapping[Key, Prompt], boxes: Mapping[Key, Box]) -> dict[Key, Prompt]:

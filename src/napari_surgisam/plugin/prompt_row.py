@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
 
 from napari_surgisam.data.prompts import MASK_SIZES, MaskSize
 
@@ -13,13 +13,25 @@ SIZE_TIPS = {
     "medium": "the middle one, mostly the whole object",
     "large": "the largest one, mostly the object and what belongs to it",
 }
+DRAW = (
+    ("Draw a box (B)", "box"),
+    ("Draw a line along the object (L)", "scribble"),
+    ("Draw a lasso around it (O)", "lasso"),
+)
+USE = (
+    ("Use what is drawn: lines as clicks, areas as a mask (U)", "mask"),
+    ("Use what is drawn: clicks inside areas", "inside"),
+    ("Use what is drawn: clicks along the middle of areas", "middle"),
+)
 NO_SIZE_TIP = "For an object with a single click on what is shown: which mask is meant (S)"
 
 
 class PromptRow(QWidget):
-    """Shows the size of a click's mask; asks for changes and makes none."""
+    """Drawing, and the size of a click's mask; asks for changes and makes none."""
 
     size_chosen = Signal(str)  # MaskSize
+    draw_wanted = Signal(str)  # "box", "scribble", "lasso"
+    use_wanted = Signal(str)  # what areas become: "mask", "inside", "middle"
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -29,13 +41,30 @@ class PromptRow(QWidget):
             tip = f"{size.capitalize()}: {SIZE_TIPS[size]}"
             self.size_box.setItemData(self.size_box.count() - 1, tip, 3)  # Qt.ToolTipRole
         self._size_label = QLabel("Mask size")
+        self.draw_button = QToolButton()
+        self.draw_button.setText("Draw")
+        self.draw_button.setToolTip("Draw a box, a line or a lasso, and make prompts of it")
+        self.draw_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.draw_button.setMenu(self._draw_menu())
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.draw_button)
         layout.addWidget(self._size_label)
         layout.addWidget(self.size_box)
         layout.addStretch()
         self.size_box.activated.connect(self._choose)
         self.show_size(None)
+
+    def _draw_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for words, what in DRAW:
+            action = menu.addAction(words)
+            action.triggered.connect(lambda _=False, what=what: self.draw_wanted.emit(what))
+        menu.addSeparator()
+        for words, what in USE:
+            action = menu.addAction(words)
+            action.triggered.connect(lambda _=False, what=what: self.use_wanted.emit(what))
+        return menu
 
     def show_size(self, size: MaskSize | None) -> None:
         """Show which mask the click means; None where there is no choice."""

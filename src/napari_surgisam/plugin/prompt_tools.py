@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_surgisam.data.prompts import MASK_SIZES, AnyPrompt, MaskSize, Prompt
+from napari_surgisam.plugin.drawings import Drawings
 from napari_surgisam.plugin.layer_reading import Key
+from napari_surgisam.plugin.message_line import Message
 
 if TYPE_CHECKING:
     from napari_surgisam.plugin.live_session import LiveSession
@@ -31,13 +34,26 @@ class PromptTools(QObject):
     unit : {"frame", "slice", "picture"}
     """
 
-    message = Signal(str)
+    message = Signal(object)  # Message
 
     def __init__(
         self, live: LiveSession, prompts: PromptLayers, objects: Objects, unit: str
     ) -> None:
         super().__init__()
         self._live, self._prompts, self._objects, self._unit = live, prompts, objects, unit
+        self.drawings = Drawings(live, prompts, unit)
+        self.drawings.message.connect(self.message.emit)
+
+    def actions(self) -> dict[str, Callable[[], object]]:
+        """Return what the keys for prompts do, by name."""
+        return {
+            "toggle_polarity": self.toggle_polarity,
+            "draw_box": self.draw_box,
+            "scribble": lambda: self.drawings.draw("scribble"),
+            "lasso": lambda: self.drawings.draw("lasso"),
+            "use_drawing": self.drawings.use,
+            "next_mask_size": self.next_mask_size,
+        }
 
     @property
     def shown(self) -> AnyPrompt | None:
@@ -50,16 +66,14 @@ class PromptTools(QObject):
         shapes = self._prompts.boxes()
         self._live.viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
-        self.message.emit(
-            "Drag a rectangle around the object; Esc or clicking the layer of clicks ends."
-        )
+        self._say("Drag a rectangle around the object; Esc or clicking the layer of clicks ends.")
 
     def toggle_polarity(self) -> None:
         """Switch between "this" and "not this"."""
         self._prompts.negative = not self._prompts.negative
         self._prompts.select()
         word = "not the object" if self._prompts.negative else "the object"
-        self.message.emit(f"Clicks now mark what is {word}. T switches back.")
+        self._say(f"Clicks now mark what is {word}. T switches back.")
 
     # -- the size of the mask of a single click
 
@@ -73,7 +87,7 @@ class PromptTools(QObject):
         """Let the click that is shown mean a mask of some size: an undo step."""
         key, before = self._key, self.mask_size()
         if key is None or before is None:
-            self.message.emit(NO_SIZE.format(unit=self._unit))
+            self._say(NO_SIZE.format(unit=self._unit))
         elif size != before:
             self._prompts.set_mask_size(key, size)
             self._prompts.read()
@@ -83,6 +97,9 @@ class PromptTools(QObject):
         before = self.mask_size()
         place = 0 if before is None else MASK_SIZES.index(before)
         self.set_mask_size(MASK_SIZES[(place + 1) % len(MASK_SIZES)])
+
+    def _say(self, text: str) -> None:
+        self.message.emit(Message(text))
 
     @property
     def _key(self) -> Key | None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_surgisam.data.prompts import AnyPrompt, MaskSize, Prompt
 from napari_surgisam.plugin.grid import FrameGrid
+from napari_surgisam.plugin.layer_reading import unit_factors
 from napari_surgisam.plugin.layers import OWNER, RGBA, placement
 from napari_surgisam.plugin.prompt_reading import MASK_SIZE
 
@@ -135,3 +137,42 @@ def set_mask_size(points: Points, rows: Sequence[int], size: MaskSize) -> None:
         table[MASK_SIZE] = np.full(len(table), "auto", object)
     table.iloc[list(rows), table.columns.get_loc(MASK_SIZE)] = size
     points.features = table
+
+
+def add_clicks(
+    points: Points, image: Image, grid: FrameGrid, frame: int, pixels: NDArray[np.float64]
+) -> None:
+    """Add (N, 2) clicks (y, x) on a frame, with the features that the next click would have."""
+    places = grid.place(np.full(len(pixels), frame), np.asarray(pixels, float))
+    factors = unit_factors(image.units, points.units)
+    points.add([points.world_to_data(image.data_to_world(place) * factors) for place in places])
+
+
+TakenShape = tuple[NDArray[Any], str, dict[str, Any]]
+"""A shape that was taken out of its layer: vertices, type and features."""
+
+
+def take_shapes(shapes: Shapes, rows: Iterable[int]) -> list[TakenShape]:
+    """Take shapes out of their layer, silently; `put_shapes` brings them back."""
+    chosen = sorted(rows)
+    taken = [
+        (np.array(shapes.data[k]), shapes.shape_type[k], dict(shapes.features.iloc[k]))
+        for k in chosen
+    ]
+    with shapes.events.data.blocker(), shapes.events.features.blocker():
+        shapes.selected_data = set(chosen)
+        shapes.remove_selected()
+    return taken
+
+
+def put_shapes(shapes: Shapes, taken: Iterable[TakenShape]) -> list[int]:
+    """Put shapes that were taken out into their layer again, silently; return their rows."""
+    first = len(shapes.data)
+    with shapes.events.data.blocker(), shapes.events.features.blocker():
+        for vertices, kind, features in taken:
+            shapes.add([vertices], shape_type=kind)
+            table = shapes.features.copy()
+            for name in set(features) & set(table):
+                table.iloc[-1, table.columns.get_loc(name)] = features[name]
+            shapes.features = table
+    return list(range(first, len(shapes.data)))

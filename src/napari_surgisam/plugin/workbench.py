@@ -197,20 +197,24 @@ class Workbench(QObject):
 
     def undo(self) -> None:
         """Take back the last click, stroke of the brush, or propagation."""
+        left = self.live.annotation
         if self._deeds and self._deeds.pop() == "stroke":
             self.live.writer.undo_stroke()
         elif self.live.undo():
             self._show_prompts()
+            self.tools.drawings.travelled(left)
         else:
             self._say("There is nothing to undo.")
 
     def redo(self) -> None:
         """Take back the last undo of a click or propagation."""
+        left = self.live.annotation
         if not self.live.redo():
             self._say("There is nothing to redo.")
             return
         self._deeds.append("step")
         self._show_prompts()
+        self.tools.drawings.travelled(left)
 
     def resume(self) -> None:
         """Go on after another image was worked on."""
@@ -235,9 +239,7 @@ class Workbench(QObject):
         return {
             "next_object": self.next_object,
             "add_object": self.add_object,
-            "toggle_polarity": self.tools.toggle_polarity,
-            "draw_box": self.tools.draw_box,
-            "next_mask_size": self.tools.next_mask_size,
+            **self.tools.actions(),
             "propagate": self.propagate_requested.emit,
             "escape": self.escape,
             "next_doubtful": self.review.next_doubtful,
@@ -264,7 +266,9 @@ class Workbench(QObject):
         self.painted.stroked.connect(lambda: self._deeds.append("stroke"))
         self.painted.adopted.connect(self._on_adopted)
         self.painted.released.connect(self.hint)
-        self.tools.message.connect(self._say)
+        self.painted.middle_wanted.connect(self.tools.drawings.use_painted)
+        self.tools.message.connect(self.message.emit)
+        self.live.entered.connect(self._on_entered)
         self.review.message.connect(self._say)
         self.review.chosen.connect(self.select)
         self.review.edited.connect(lambda: self._deeds.append("step"))
@@ -290,8 +294,12 @@ class Workbench(QObject):
     def _on_adopted(self, object_ids: Iterable[int]) -> None:
         """Take up the objects whose labels become prompts."""
         self.objects.include(object_ids)
-        self._deeds.append("step")
         self.select(self.objects.selected)
+
+    def _on_entered(self) -> None:
+        """Show prompts in the layers that did not come from there."""
+        self._deeds.append("step")
+        self._show_prompts()
 
     def _on_finished(self, done: int, cancelled: bool) -> None:
         if self.session is not None and done:
