@@ -27,7 +27,7 @@ class FakeNetwork:
     image_size = 128
     mask_size = 32
     device = torch.device("cpu")
-    volume_presence = 0.0
+    volume_presence = volume_likeness = 0.0
     classes: ClassVar[dict[str, int]] = {}
 
     def __init__(self, encoder_fingerprint: str = "fake") -> None:

@@ -125,15 +125,15 @@ def test_the_window_grows_with_its_object():
     assert sides[-1] > 2 * sides[0]
 
 
-def test_a_large_object_is_seen_whole_at_no_further_cost():
+def test_a_large_object_is_seen_whole_and_costs_no_more_once_it_is_tracked():
     film = SmallDisc([(250, 200 + 5 * n) for n in range(8)], 100.0)
-    for focus in (None, Focus()):
+    for focus, tried in ((None, 1), (Focus(), 4)):
         network = SharpNetwork()
         session = session_of(film, focus, network)
         click(session, film)
         for _ in session.propagate(FORWARD):
             pass
-        assert network.embedded == 8
+        assert network.embedded == tried + 7
         assert all(region_of(session, f) is None for f in range(8))
 
 
@@ -280,11 +280,13 @@ def test_the_best_answer_is_the_surest_and_of_equals_the_widest():
     assert focus.best([wide, prediction(half, 0.99, present=False)], SHAPE) is wide
 
 
-def test_an_answer_that_fills_its_region_ends_the_search():
-    focus = Focus(fill=0.05)
-    assert focus.fits(prediction(None, 0.5, cells=52))  # of 1024
-    assert not focus.fits(prediction(None, 0.5, cells=51))
-    assert not focus.fits(prediction(None, 0.5, cells=1024, present=False))
+def test_of_equally_sure_answers_the_one_with_the_steadier_outline_counts():
+    half = Region(0, 0, 256, 256)
+    vague = prediction(None, 0.8)
+    vague.logits.view(-1)[100:300] = -0.5
+    steady = prediction(half, 0.8, cells=100)
+    assert Focus().best([vague, steady], SHAPE) is steady
+    assert Focus(steadiness=0).best([vague, steady], SHAPE) is vague
 
 
 def test_specks_do_not_move_the_window():

@@ -37,6 +37,13 @@ def pretrain(
     volume_presence: Annotated[
         float, typer.Option(help="Presence logit below which an object has ended in a volume.")
     ] = 0.0,
+    volume_likeness: Annotated[
+        float,
+        typer.Option(
+            help="Cosine of the features inside a mask with those on prompted slices, below which "
+            "an object has ended in a volume."
+        ),
+    ] = 0.85,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is torch's choice.")] = 0,
     device: Device = "auto",
@@ -85,7 +92,11 @@ def pretrain(
             views=views,
             seed=seed,
         ),
-        config=CompactConfig(image_size=image_size, volume_presence=volume_presence),
+        config=CompactConfig(
+            image_size=image_size,
+            volume_presence=volume_presence,
+            volume_likeness=volume_likeness,
+        ),
         device=str(chosen),
         precision=choose_precision(precision, chosen),
         resume=resume,

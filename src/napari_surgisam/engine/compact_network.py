@@ -52,8 +52,8 @@ class CompactConfig:
         Layers of the memory attention.
     refine_blocks : int
         Residual blocks on the mask decoder's upscaled embedding.
-    volume_presence : float
-        See `Network`; a figure of the weights, not a size.
+    volume_presence, volume_likeness : float
+        See `Network`; figures of the weights, not sizes.
     """
 
     image_size: int = 256
@@ -64,6 +64,7 @@ class CompactConfig:
     memory_layers: int = 2
     refine_blocks: int = 2
     volume_presence: float = 0.0
+    volume_likeness: float = 0.0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CompactConfig:
@@ -231,5 +232,6 @@ def load_compact(
         precision=precision,
         encoder_fingerprint=encoder_fingerprint,
         volume_presence=config.volume_presence,
+        volume_likeness=config.volume_likeness,
         classes=classes,
     )

@@ -52,26 +52,23 @@ class Focus:
         Sides of the regions that are tried around clicks, beside the whole frame, as parts
         of the frame's shorter side.
     preference : float
-        Predicted IoU by which a region must be better than one of twice its side: networks
-        find the parts of an object as convincing as the object.
-    fill : float
-        Share of a region: an answer that fills as much is at home there, and no narrower
-        region is tried.
+        Trust by which a region must be better than one of twice its side: networks find the
+        parts of an object as convincing as the object.
+    steadiness : float
+        What the stability of a mask against its threshold counts for, beside predicted IoU.
     doubt : float
         Predicted IoU below which a tracked object counts as not found.
     """
 
     fractions: tuple[float, ...] = (1 / 2, 1 / 4, 1 / 8)
-    preference: float = 0.01
-    fill: float = 0.1
+    preference: float = 0.03
+    steadiness: float = 0.7
     doubt: float = 0.2
 
     def regions(
         self, query: Query, shape: tuple[int, int], least: int
     ) -> tuple[Region | None, ...]:
-        """Return the regions in which to try a prompt, the widest first.
-
-        The next one is tried unless the answer `fits`; of all answers, the `best` counts.
+        """Return the regions in which to try a prompt, the widest first; the `best` answer counts.
 
         A box or a mask tells an object's size, and so does the mask that a click refines:
         its region stays, unless a click lies outside, the mask is cut off, or the object is
@@ -100,17 +97,15 @@ class Focus:
             return trial_regions(bounds(query.points), shape, least, self.fractions)
         return (query.region,)
 
-    def fits(self, prediction: Prediction) -> bool:
-        """Whether an object fills enough of the region in which it was found."""
-        return float((prediction.mask_logits > 0).float().mean()) >= self.fill
-
     def best(self, predictions: Sequence[Prediction], shape: tuple[int, int]) -> Prediction:
         """Return the answer to trust among those from several regions, the widest first."""
 
         def trust(prediction: Prediction) -> float:
+            if prediction.presence <= 0:
+                return -1.0
             zoom = 1.0 if prediction.region is None else max(shape) / prediction.region.side
-            present = bool(prediction.presence > 0)
-            return (prediction.iou if present else -1.0) - self.preference * log2(zoom)
+            stable = self.steadiness * _stability(prediction.mask_logits)
+            return prediction.iou + stable - self.preference * log2(zoom)
 
         return max(predictions, key=trust)
 
@@ -194,6 +189,17 @@ def moved_logits(
     )[0, 0]
     shown = (rows.abs() <= 1) & (columns.abs() <= 1)
     return sampled.where(shown, sampled.new_tensor(_BACKGROUND))
+
+
+def _stability(logits: Tensor) -> float:
+    """Return the IoU of the masks at a higher and a lower threshold.
+
+    References
+    ----------
+    Kirillov et al., Segment Anything, arXiv:2304.02643: the stability score of automatic masks.
+    """
+    inner, outer = (float((logits > offset).sum()) for offset in (1.0, -1.0))
+    return (inner + 1) / (outer + 1)
 
 
 def _around(box: Box, shape: tuple[int, int], least: int) -> Region | None:

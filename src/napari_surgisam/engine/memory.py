@@ -36,6 +36,8 @@ class Memory:
         Logit of "the object is in the frame".
     next_region : Region, optional
         Where to look for the object on the frame that follows; None is the whole frame.
+    look : (C,) Tensor, optional
+        Mean features of the frame inside the mask, where a volume's `Ending` asks for them.
     """
 
     frame: int
@@ -44,6 +46,7 @@ class Memory:
     iou: float
     presence: float
     next_region: Region | None = None
+    look: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,10 +199,8 @@ class Network(Protocol):
         Side of the mask logits, in pixels.
     encoder_fingerprint : str
         Identity of everything that an embedding depends on, besides the frame.
-    volume_presence : float
-        Presence logit below which a tracked object has ended in a volume. Networks learn from
-        clips, in which what is prompted mostly stays; most slices of a volume lack it. 0 leaves
-        presence as it is.
+    volume_presence, volume_likeness : float
+        Where a tracked object has ended in a volume: see `Ending`. 0 leaves presence as it is.
     classes : mapping of str to int
         Classes that can be asked for by name, with the label of each.
     """
@@ -213,6 +211,7 @@ class Network(Protocol):
     mask_size: int
     encoder_fingerprint: str
     volume_presence: float
+    volume_likeness: float
     classes: Mapping[str, int]
 
     @property

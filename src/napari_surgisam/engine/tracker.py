@@ -12,6 +12,7 @@ from collections.abc import (
 )
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +23,7 @@ from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.prompts import ObjectId, Prompt
 from napari_surgisam.data.regions import Region
 from napari_surgisam.engine.embeddings import EmbeddingCache
+from napari_surgisam.engine.ending import Ending, look_inside
 from napari_surgisam.engine.focus import Focus
 from napari_surgisam.engine.memory import (
     ChoosingPolicy,
@@ -197,8 +199,12 @@ class Tracker:
         ]
         regions = [self._next_region(bank, frame, direction) for bank in here.values()]
         answers = view.segment(queries, regions)
-        if not view.source.temporal and (least := self.network.volume_presence):
-            answers = [replace(a, presence=a.presence - least) for a in answers]
+        if ending := self._ending(view.source):
+            seen = view.embed([a.region for a in answers])
+            answers = [
+                ending.judge(answer, embedding, bank, frame, direction)
+                for answer, embedding, bank in zip(answers, seen, here.values(), strict=True)
+            ]
         predictions = dict(zip(here, answers, strict=True))
         if isinstance(self.policy, ChoosingPolicy):
             for k, answer in predictions.items():
@@ -238,19 +244,9 @@ class Tracker:
             return view.segment(queries, [None] * len(queries))
         shape = view.source.shape
         regions = [self.focus.regions(query, shape, self._least_side) for query in queries]
-        found: list[list[Prediction]] = [[] for _ in queries]
-        open_ones = list(range(len(queries)))
-        while open_ones:
-            asked = [queries[k] for k in open_ones]
-            here = [regions[k][len(found[k])] for k in open_ones]
-            for k, answer in zip(open_ones, view.segment(asked, here), strict=True):
-                found[k].append(answer)
-            open_ones = [
-                k
-                for k in open_ones
-                if len(found[k]) < len(regions[k]) and not self.focus.fits(found[k][-1])
-            ]
-        best = [self.focus.best(answers, shape) for answers in found]
+        asked = [(query, region) for q, query in enumerate(queries) for region in regions[q]]
+        answers = iter(view.segment([q for q, _ in asked], [r for _, r in asked]))
+        best = [self.focus.best(list(islice(answers, len(own))), shape) for own in regions]
         return self._look_closer(view, queries, best)
 
     def _look_closer(
@@ -273,6 +269,12 @@ class Tracker:
     def _encode(self, view: FrameView, predictions: Sequence[Prediction]) -> list[Memory]:
         """Encode masks into memories that know where to look next."""
         memories = view.remember(predictions)
+        if self._ending(view.source):
+            seen = view.embed([p.region for p in predictions])
+            memories = [
+                replace(m, look=look_inside(e, p.mask_logits))
+                for m, e, p in zip(memories, seen, predictions, strict=True)
+            ]
         if self.focus is None:
             return memories
         shape = view.source.shape
@@ -289,6 +291,12 @@ class Tracker:
         passed = [f for f in held if (frame - f) * direction > 0]
         nearest = min(passed or held, key=lambda f: abs(frame - f), default=None)
         return None if nearest is None else bank[nearest].next_region
+
+    def _ending(self, source: FrameSource) -> Ending | None:
+        """Return the rules for where objects end in a volume; None in a movie, or without any."""
+        network = self.network
+        ending = Ending(network.volume_presence, network.volume_likeness)
+        return ending if ending and not source.temporal else None
 
     @property
     def _least_side(self) -> int:

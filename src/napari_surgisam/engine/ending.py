@@ -1,0 +1,97 @@
+"""Where an object ends in a volume: how a slice that lacks it is told from one that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_surgisam.engine.memory import MemoryBank
+from napari_surgisam.engine.network import FrameEmbedding, Prediction
+from napari_surgisam.engine.plan import Direction
+
+_PER_COSINE = 20.0  # presence logits for a cosine of 1
+_GONE = -4.0  # presence logit behind an object's end
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Rules for volumes; the default leaves presence as the network says it.
+
+    Networks learn from clips, in which what is prompted mostly stays; most slices of a volume
+    lack it, and what lies behind its end often continues its outline. In a movie an object turns
+    and returns, so there these rules are not asked.
+
+    Parameters
+    ----------
+    presence : float
+        Presence logit below which a tracked object counts as absent.
+    likeness : float
+        Cosine of the mean features inside the mask with those on the most similar prompted slice,
+        below which it is something else. 0 asks for none.
+    gone : int
+        Slices in a row that lack an object, after which it stays absent in that direction, until
+        a prompt shows it again. 0: it may return. Asked only if one of the others is.
+    """
+
+    presence: float = 0.0
+    likeness: float = 0.0
+    gone: int = 2
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked."""
+        return bool(self.presence or self.likeness)
+
+    def judge(
+        self,
+        prediction: Prediction,
+        embedding: FrameEmbedding,
+        bank: MemoryBank,
+        frame: int,
+        direction: Direction,
+    ) -> Prediction:
+        """Return what a network answered on a slice, with the presence that these rules leave."""
+        presence = prediction.presence - self.presence
+        if self.likeness and presence > 0:
+            found = look_inside(embedding, prediction.mask_logits)
+            likeness = _best_likeness(found, (bank[f].look for f in bank.conditioning_frames))
+            if likeness is not None:
+                presence = presence.clamp(max=_PER_COSINE * (likeness - self.likeness))
+        if self.gone and self._has_ended(bank, frame, direction):
+            presence = presence.clamp(max=_GONE)
+        return replace(prediction, presence=presence)
+
+    def _has_ended(self, bank: MemoryBank, frame: int, direction: Direction) -> bool:
+        passed = [frame - n * direction for n in range(1, self.gone + 1)]
+        return all(
+            f in bank and f not in bank.conditioning_frames and bank[f].presence <= 0
+            for f in passed
+        )
+
+
+def look_inside(embedding: FrameEmbedding, logits: Tensor) -> Tensor | None:
+    """Return the mean features inside a mask, (C,) of unit length, or None of an empty one.
+
+    Parameters
+    ----------
+    embedding : FrameEmbedding
+    logits : (h, w) Tensor
+        They cover what the embedding shows.
+    """
+    features = embedding.features
+    height, width = features.shape[-2:]
+    inside = F.adaptive_avg_pool2d((logits > 0).to(features)[None], (height, width))
+    if not bool(inside.any()):
+        return None
+    total = (features * inside).flatten(-2).sum(-1).view(-1)
+    return F.normalize(total.float(), dim=0)
+
+
+def _best_likeness(found: Tensor | None, known: Iterable[Tensor | None]) -> float | None:
+    looks = [look for look in known if look is not None]
+    if found is None or not looks:
+        return None
+    return float((torch.stack(looks).to(found) @ found).max())
