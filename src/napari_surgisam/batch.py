@@ -151,6 +151,7 @@ def _local_cluster(scheduler: str, open_: ExitStack) -> Any:
             processes=True,
             dashboard_address=None,
             memory_limit=0,
+            silence_logs=logging.CRITICAL,  # what failed is said once, without its traceback
         )
     )
 

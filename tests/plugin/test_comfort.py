@@ -247,3 +247,15 @@ def test_a_device_that_is_not_here_is_chosen_by_itself(choices):
 
 def test_what_no_button_helps_has_none(choices):
     assert remedies_for(DataError("The file is empty."), *choices) == ()
+
+
+def test_a_second_dock_is_a_tab_beside_the_first(desk, qtbot):
+    from qtpy.QtWidgets import QDockWidget, QMainWindow
+
+    window = desk.viewer.window
+    window.show()
+    dock, _ = window.add_plugin_dock_widget("napari-surgisam", "Evaluate")
+    main = next(w for w in (dock.parentWidget(),) if isinstance(w, QMainWindow))
+    qtbot.waitUntil(lambda: desk.dock in main.tabifiedDockWidgets(dock), timeout=5000)
+    assert isinstance(dock, QDockWidget)
+    qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty(), timeout=5000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 if TYPE_CHECKING:
@@ -38,6 +38,44 @@ def move_below(widget: QWidget) -> None:
     window = None if dock is None else _parent(dock, QMainWindow)
     if window is not None:
         window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+
+
+def share_place(widget: QWidget) -> None:
+    """Let the dock of a widget be a tab beside another of ours, when it is first shown.
+
+    One above the other, two of them are higher than most screens.
+    """
+    widget.installEventFilter(_FirstShow(widget))
+
+
+class _FirstShow(QObject):
+    """Waits until a widget is shown, and moves its dock then."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._join)
+
+    def eventFilter(self, widget: QObject, event: QEvent) -> bool:
+        """Take the dock to its place when Qt has shown it; pass everything on."""
+        if event.type() == QEvent.Type.Show:
+            widget.removeEventFilter(self)
+            self._soon.start(0)  # not while Qt is showing it
+        return False
+
+    def _join(self) -> None:
+        widget = self.parent()
+        dock = _parent(widget, QDockWidget) if isinstance(widget, QWidget) else None
+        window = None if dock is None else _parent(dock, QMainWindow)
+        if dock is None or window is None or dock.isFloating():
+            return
+        for other in window.findChildren(QDockWidget):
+            beside = window.dockWidgetArea(other) == window.dockWidgetArea(dock)
+            if other is not dock and beside and other.isVisible() and PLUGIN in other.objectName():
+                window.tabifyDockWidget(other, dock)
+                dock.raise_()
+                return
 
 
 def _parent(widget: QWidget, kind: type[W]) -> W | None:

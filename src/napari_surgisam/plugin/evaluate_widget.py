@@ -15,6 +15,7 @@ from napari_surgisam.data.frames import ArrayFrames, FrameSource
 from napari_surgisam.errors import DataError, SurgisamError
 from napari_surgisam.formats.class_tables import ClassTable
 from napari_surgisam.jobs import Event
+from napari_surgisam.plugin.docks import share_place
 from napari_surgisam.plugin.evaluate_form import COMPARE, RUN, SAVE, EvaluateForm
 from napari_surgisam.plugin.evaluate_jobs import (
     LayerLabels,
@@ -59,6 +60,7 @@ class EvaluateWidget(EvaluateForm):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        share_place(self)
         self.viewer = own_viewer(napari_viewer)
         self.thread = JobThread()
         self.downloads = ModelDownloads(self.thread)

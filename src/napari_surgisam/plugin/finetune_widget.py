@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_surgisam.engine.registry import cache_folder
 from napari_surgisam.errors import DataError, SurgisamError
 from napari_surgisam.jobs import Event
+from napari_surgisam.plugin.docks import share_place
 from napari_surgisam.plugin.evaluate_jobs import LayerLabels
 from napari_surgisam.plugin.evaluate_widget import class_table
 from napari_surgisam.plugin.finetune_data import LabelledPair, write_pairs
@@ -42,6 +43,7 @@ class FinetuneWidget(FinetuneForm):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        share_place(self)
         self.viewer = napari_viewer
         self.process = TuningProcess()
         self.thread = JobThread()
