@@ -90,14 +90,16 @@ def test_nothing_changes_a_locked_object(session):
     assert session.object_ids == (2,)
 
 
-def test_a_lock_ends_a_propagation_and_keeps_what_was_done(session):
+def test_a_lock_holds_at_once_and_the_propagation_goes_on_with_the_others(session):
     for event in session.propagate(FORWARD):
         if event.frame == 5:
             session.lock([2])
-    assert event.frame == 5 and max(session.masklets[1]) == 5
-    assert max(session.masklets[2]) == 5
-    list(session.propagate(FORWARD))
     assert (max(session.masklets[1]), max(session.masklets[2])) == (11, 5)
+    assert session.undo()  # what the propagation did after the lock
+    assert (max(session.masklets[1]), session.annotation.catalogue.locked) == (5, {2})
+    assert session.undo() and not session.annotation.catalogue.locked
+    assert max(session.masklets[1]) == 5
+    assert session.undo() and max(session.masklets[1]) == 0
 
 
 def test_when_all_are_locked_a_propagation_says_so(session):

@@ -181,7 +181,7 @@ def test_a_correction_marks_its_surroundings_stale(desk, qtbot):
 
 
 def test_a_box_is_a_prompt(desk):
-    desk.widget.table.box_wanted.emit()
+    desk.widget.table.menu.box_wanted.emit()
     shapes = desk.widget.bench.prompts.shapes
     assert shapes.mode == "add_rectangle"
     y, x = desk.discs.centre(230, 2)
@@ -308,7 +308,7 @@ def test_masks_can_go_to_a_new_layer(desk):
 def test_labels_of_the_frame_become_prompts(desk):
     labels = desk.widget.bench.labels
     labels.data[0][desk.discs.mask(230, 0)] = 3
-    desk.widget.table.labels_offered.emit()
+    desk.widget.table.menu.labels_offered.emit()
     desk.settle()
     assert [row.object_id for row in desk.widget.table.rows] == [1, 3]
     assert isinstance(desk.widget.bench.session.book.get(3, 0), MaskPrompt)
@@ -384,7 +384,7 @@ def test_deleting_a_layer_in_mid_run_ends_the_run(desk, qtbot):
 def test_deleting_the_object_in_mid_run_goes_back_to_the_first_step(desk, qtbot, slow):
     desk.click(230, 0)
     bench = desk.widget.bench
-    bench.live.progressed.connect(lambda event: event.done == 2 and bench.delete_object(1))
+    bench.live.progressed.connect(lambda event: event.done == 2 and bench.editor.delete([1]))
     with qtbot.waitSignal(bench.live.finished, timeout=20_000):
         desk.widget.propagate()
     desk.settle()

@@ -401,7 +401,7 @@ def test_a_session_that_is_only_looked_at_is_not_written_to(on_file, qtbot, name
     viewer.dims.set_current_step(0, 5)
     qtbot.wait(2_500)
     assert index.read_text() == before and sessions() == []
-    widget.bench.show_object(1, False)
+    widget.bench.editor.show([1], False)
     qtbot.waitUntil(lambda: index.read_text() != before, timeout=8_000)
 
 

@@ -70,8 +70,8 @@ def test_the_table_asks_in_the_words_of_the_user(make, qtbot):
     asked = []
     widget.selected.connect(lambda i: asked.append(("select", i)))
     widget.renamed.connect(lambda i, name: asked.append(("rename", i, name)))
-    widget.shown.connect(lambda i, on: asked.append(("show", i, on)))
-    widget.deleted.connect(lambda i: asked.append(("delete", i)))
+    widget.menu.shown.connect(lambda ids, on: asked.append(("show", *ids, on)))
+    widget.menu.deleted.connect(lambda ids: asked.append(("delete", *ids)))
     widget.jumped.connect(lambda i: asked.append(("jump", i)))
     widget.table.selectRow(1)
     widget.table.item(1, 1).setText("hook")
@@ -85,6 +85,7 @@ def test_the_table_asks_in_the_words_of_the_user(make, qtbot):
         ("delete", 5),
         ("jump", 5),
     ]
+    assert widget.table.item(0, 0).checkState() == Qt.CheckState.Checked  # nobody did it
     widget.set_rows(ROWS[:1], None)
     assert widget.selected_id() is None
     assert not widget.delete_button.isEnabled()

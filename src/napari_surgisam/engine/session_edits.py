@@ -18,6 +18,7 @@ from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.history import History
 from napari_surgisam.data.painted_labels import check_painted, keep_locked
 from napari_surgisam.data.prompts import AnyPrompt, ObjectId, Point, Prompt, check_prompt
+from napari_surgisam.engine.session_run import Run
 
 
 class SessionEdits:
@@ -40,7 +41,7 @@ class SessionEdits:
         for prompt in annotation.book:
             check_prompt(prompt, len(frames), *frames.shape)
         self._lock = RLock()
-        self._run: object = None  # a propagation that may still store masks
+        self._run: Run | None = None  # a propagation that may still store masks
 
     @property
     def annotation(self) -> Annotation:
@@ -171,7 +172,7 @@ class SessionEdits:
             self._run = None
             return self._history.redo()
 
-    # -- what objects are
+    # -- what objects are; none of it ends a propagation
 
     def set_classes(
         self, classes: ClassList, renamed: Mapping[str, str] = MappingProxyType({})
@@ -201,12 +202,14 @@ class SessionEdits:
         self._edit_catalogue(lambda known: known.with_locked(object_ids, locked))
 
     def _edit_catalogue(self, change: Callable[[Catalogue], Catalogue]) -> None:
-        def changed(annotation: Annotation) -> Annotation:
+        """Change what is said of objects; a propagation goes on, as an undo step of its own."""
+        with self._lock:
+            annotation = self.annotation
             catalogue = change(annotation.catalogue)
-            same = catalogue == annotation.catalogue
-            return annotation if same else replace(annotation, catalogue=catalogue)
-
-        self.edit(changed)
+            if catalogue != annotation.catalogue:
+                self._history.edit(replace(annotation, catalogue=catalogue))
+                if self._run is not None:
+                    self._run.begun = False
 
     def _edit_each(
         self, change: Callable[..., Annotation], object_ids: Iterable[ObjectId], frames: range

@@ -14,7 +14,7 @@ from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.errors import DataError
 from napari_surgisam.plugin.files import frames_of_labels
 from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid, level_count
-from napari_surgisam.plugin.layers import NAMES, OWNER
+from napari_surgisam.plugin.layers import CLASSES, NAMES, OWNER
 from napari_surgisam.plugin.scans import DICOM
 from napari_surgisam.plugin.waiting import wait_for
 
@@ -50,8 +50,10 @@ def save_measurements(path: str, data: Any, attributes: dict[str, Any]) -> list[
     return export_layer(_ending(path, ".csv"), data, attributes)
 
 
-def export_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save a Labels layer as what its path's ending says, one of `EXPORTS`.
+def export_layer(
+    path: str, data: Any, attributes: dict[str, Any], *, by_class: bool = False
+) -> list[str]:
+    """Save a Labels layer as what its path's ending says, one of `EXPORTS` for napari.
 
     Objects are called as in the widget *Segment*. Of an image with more axes, what is saved is
     what the sliders show.
@@ -64,6 +66,8 @@ def export_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         NumPy, dask or zarr; read frame by frame.
     attributes : dict
         What napari knows of the layer.
+    by_class : bool
+        Whether values are to be those of classes.
 
     Returns
     -------
@@ -93,7 +97,9 @@ def export_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     def export() -> None:
         highest = max(int(read(frame).max(initial=0)) for frame in range(len(frames)))
         names = dict(metadata.get(NAMES, {}))
-        labelled = Labelled(frames, read, max(highest, 1), names)
+        kinds = dict(metadata.get(CLASSES, {}))
+        labelled = Labelled(frames, read, max(highest, 1), names, kinds)
+        labelled = labelled.by_class() if by_class else labelled
         deque(export_labels(path, labelled, overwrite=True), maxlen=0)
 
     wait_for(export)

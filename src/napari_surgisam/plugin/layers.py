@@ -7,7 +7,7 @@ overwritten silently; it comes back only when asked for, as a mask prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_surgisam.data.painted_labels import keep_locked
 from napari_surgisam.plugin.files import AFFINE
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.label_store import label_store
@@ -37,6 +38,9 @@ OWNER = "surgisam_image"
 
 NAMES = "surgisam_names"
 """Key of a Labels layer's metadata: what its objects are called, by id."""
+
+CLASSES = "surgisam_classes"
+"""Key of a Labels layer's metadata: the class of each object that has one, by id."""
 
 LEDGER = "surgisam_ledger"
 """Key of a Labels layer's metadata: what we wrote there, and what a person painted."""
@@ -137,6 +141,7 @@ class LabelsWriter:
     def __init__(self, viewer: ViewerModel, layer: Labels, image: Image, grid: FrameGrid) -> None:
         self.viewer, self.layer, self.image, self.grid = viewer, layer, image, grid
         self.ledger: PaintLedger = layer.metadata.setdefault(LEDGER, PaintLedger())
+        self.locked: Callable[[], Iterable[int]] = tuple  # labels that no stroke changes
         self._watched: tuple[int, NDArray[Any]] | None = None
         self._redrawn = -inf
 
@@ -162,10 +167,24 @@ class LabelsWriter:
         if self._watched is None:
             return None
         frame, before = self._watched
-        after = self.read(frame).copy()
+        painted = self.read(frame).copy()
+        after = keep_locked(before, painted, self.locked())
+        if after is not painted:
+            self.layer.data[self.grid.index(frame, all_channels=True)] = after
+            self.redraw()
         self._watched = (frame, after)
         touched = self.ledger.notice(frame, before, after)
         return (frame, touched) if touched else None
+
+    def relabel(self, gone: Iterable[int], keep: int) -> None:
+        """Let what a person painted of some objects be another's."""
+        ids = frozenset(gone)
+        for frame, touched in list(self.ledger.painted.items()):
+            if touched & ids:
+                labels = self.read(frame)
+                labels = np.where(np.isin(labels, list(ids)), keep, labels).astype(labels.dtype)
+                self.layer.data[self.grid.index(frame, all_channels=True)] = labels
+                self.ledger.painted[frame] = touched - ids | {keep}
 
     def undo_stroke(self) -> None:
         """Take back the last stroke of the brush, with the layer's own history."""

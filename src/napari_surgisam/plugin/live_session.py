@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from napari_surgisam.plugin.grid import FrameGrid
     from napari_surgisam.plugin.session_opening import OpenedSession
 
+REPAINTED = 64
+"""Frames that are painted anew before a click that came meanwhile is answered."""
+
 
 class LiveSession(QObject):
     """Prompts in, masks into the Labels layer, without the window waiting for either.
@@ -196,31 +199,32 @@ class LiveSession(QObject):
         if self._propagation is not None:
             self._propagation.cancel()
 
-    def remove_object(self, object_id: ObjectId) -> None:
-        """Remove an object's prompts and masks."""
-        if self.session is None:
-            return
-        self._said.forget(object_id)
-        self.edit(lambda session: session.remove_object(object_id))
-
-    def edit(self, change: Callable[[Session], object]) -> bool:
-        """Change the session; False where nothing changed. It stops a propagation."""
+    def edit(self, change: Callable[[Session], object], *, stop: bool = True) -> bool:
+        """Change the session; False where nothing changed. It stops a propagation, if told so."""
         before = self.annotation
         if self.session is not None:
             change(self.session)
         if before is None or self.annotation is before:
             return False
-        self.cancel()
+        if stop:
+            self.cancel()
         self._repaint(before)
+        return True
+
+    def rewrite(self, change: Callable[[Session], object]) -> bool:
+        """Change prompts otherwise than by the layers, which are to show them; see `edit`."""
+        if not self.edit(change) or self.session is None:
+            return False
+        self._said.take_over(self.session)
         return True
 
     def undo(self) -> bool:
         """Take back the last step, a whole propagation for instance."""
-        return self._travel(lambda session: session.undo())
+        return self.rewrite(lambda session: session.undo())
 
     def redo(self) -> bool:
         """Take back the last undo."""
-        return self._travel(lambda session: session.redo())
+        return self.rewrite(lambda session: session.redo())
 
     def pause(self) -> None:
         """Leave the sliders alone for a while: another image is being worked on."""
@@ -314,19 +318,14 @@ class LiveSession(QObject):
     def _paint(self, frames: Iterable[int]) -> None:
         session = self.session
         ordered = sorted(frames, key=lambda f: (f != self.frame, f))
-        if session is not None and ordered:
+        part, later = ordered[:REPAINTED], ordered[REPAINTED:]  # a click need not wait for all
+        if session is not None and part:
             self._thread.run(
-                session_jobs.paint_frames(session, ordered),
+                session_jobs.paint_frames(session, part),
                 on_event=self._on_painted,
                 on_error=self.failed.emit,
-                on_end=self.writer.redraw,
+                on_end=(lambda: self._paint(later)) if later else self.writer.redraw,
             )
-
-    def _travel(self, step: Callable[[Session], bool]) -> bool:
-        if not self.edit(step) or self.session is None:
-            return False
-        self._said.take_over(self.session)
-        return True
 
     def _repaint(self, before: Annotation) -> None:
         if self.session is not None:

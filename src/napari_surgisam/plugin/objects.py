@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from napari_surgisam.data.catalogue import Catalogue
 from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Prompt
-from napari_surgisam.plugin.layers import NAMES
+from napari_surgisam.plugin.layers import CLASSES, NAMES
 from napari_surgisam.plugin.object_table import ObjectRow
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+    from napari_surgisam.data.classes import ObjectClass
     from napari_surgisam.engine.session import Session
 
 RGBA = tuple[float, float, float, float]
@@ -30,13 +32,22 @@ DIMMED = 0.45
 """Opacity of the objects that are not selected."""
 
 
+UNCLASSED: RGBA = (0.6, 0.6, 0.6, 1.0)
+"""Colour of objects without a class, among those that have one."""
+
+
 class Objects:
     """Which objects there are, in the order of their ids; one of them is selected."""
 
     def __init__(self) -> None:
         self.names: dict[ObjectId, str] = {}
         self.hidden: set[ObjectId] = set()
+        self.kinds: dict[ObjectId, ObjectClass] = {}
+        self.catalogue = Catalogue()
+        self.by_class = False
+        """Whether objects have the colours of their classes."""
         self.selected: ObjectId | None = None
+        self._former: dict[ObjectId, str] = {}  # names of objects that undo may bring back
 
     def __iter__(self) -> Iterable[ObjectId]:
         return iter(sorted(self.names))
@@ -47,13 +58,15 @@ class Objects:
     def include(self, object_ids: Iterable[int]) -> None:
         """Take up objects that something else named, such as a layer of clicks."""
         for object_id in object_ids:
-            self.names.setdefault(ObjectId(object_id), f"object {object_id}")
+            known = ObjectId(object_id)
+            self.names.setdefault(known, self._former.get(known, f"object {object_id}"))
         if self.selected is None and self.names:
             self.selected = min(self.names)
 
     def add(self, taken: Iterable[int] = ()) -> ObjectId:
         """Add an object with the id after the highest one, and select it."""
         object_id = ObjectId(max((0, *self.names, *taken)) + 1)
+        self._former.pop(object_id, None)
         self.include([object_id])
         self.selected = object_id
         return object_id
@@ -92,7 +105,8 @@ class Objects:
 
     def remove(self, object_id: ObjectId) -> None:
         """Forget an object; the next one is selected."""
-        self.names.pop(object_id, None)
+        if object_id in self.names:
+            self._former[object_id] = self.names.pop(object_id)
         self.hidden.discard(object_id)
         if self.selected == object_id:
             later = [i for i in self.names if i > object_id]
@@ -100,8 +114,25 @@ class Objects:
 
     def named_on(self, labels: Labels) -> Labels:
         """Let a Labels layer know what objects are called, also when that changes; return it."""
-        labels.metadata[NAMES] = self.names
+        labels.metadata[NAMES], labels.metadata[CLASSES] = self.names, self.kinds
         return labels
+
+    def follow(self, catalogue: Catalogue) -> bool:
+        """Take up what a session says of objects; False where it is nothing new."""
+        if catalogue == self.catalogue:
+            return False
+        self.catalogue = catalogue
+        self.hidden = set(catalogue.hidden)
+        self.kinds.clear()  # the layer of masks holds it
+        self.kinds.update(catalogue.by_object())
+        return True
+
+    def colour(self, object_id: ObjectId) -> RGBA:
+        """Return an object's colour, or its class's: grey where it has none."""
+        if not self.by_class:
+            return colour_of(object_id)
+        known = self.kinds.get(object_id)
+        return UNCLASSED if known is None else class_colour(known)
 
     def next_id(self) -> ObjectId | None:
         """Return the object after the selected one, the first after the last."""
@@ -117,7 +148,10 @@ class Objects:
             ObjectRow(
                 object_id=object_id,
                 name=self.names[object_id],
-                colour=colour_of(object_id),
+                colour=self.colour(object_id),
+                locked=object_id in self.catalogue.locked,
+                class_name="" if (known := self.kinds.get(object_id)) is None else known.name,
+                class_colour=UNCLASSED if known is None else class_colour(known),
                 visible=object_id not in self.hidden,
                 prompts="" if session is None else _prompts(session, object_id),
                 frames="" if session is None else _frames(session, object_id),
@@ -130,12 +164,18 @@ class Objects:
         """Return the colour of each object: the selected one full, hidden ones transparent."""
         colours = {}
         for object_id in self.names:
-            red, green, blue, _ = colour_of(object_id)
+            red, green, blue, _ = self.colour(object_id)
             alpha = 1.0 if not dim or self.selected in (None, object_id) else DIMMED
             colours[int(object_id)] = (
                 red, green, blue, 0.0 if object_id in self.hidden else alpha
             )  # fmt: skip
         return colours
+
+
+def class_colour(known: ObjectClass) -> RGBA:
+    """Return the colour of a class."""
+    red, green, blue = known.colour
+    return red / 255, green / 255, blue / 255, 1.0
 
 
 def colour_of(object_id: int) -> RGBA:

@@ -28,8 +28,10 @@ class PromptDesk(QObject):
         self._row.size_chosen.connect(self._set_size)
         self._row.draw_wanted.connect(self._draw)
         self._row.use_wanted.connect(self._use)
-        widget.table.box_wanted.connect(lambda: self._on_bench(lambda b: b.tools.draw_box()))
-        widget.table.labels_offered.connect(lambda: self._on_bench(lambda b: b.painted.use_shown()))
+        widget.table.menu.box_wanted.connect(lambda: self._on_bench(lambda b: b.tools.draw_box()))
+        widget.table.menu.labels_offered.connect(
+            lambda: self._on_bench(lambda b: b.painted.use_shown())
+        )
 
     def attach(self, bench: Workbench) -> None:
         """Follow the sliders of an image's work."""

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_surgisam.data.curves import Curve, CurveReader
 from napari_surgisam.data.doubtful_places import DoubtfulPlace, find_doubtful
 from napari_surgisam.data.prompts import ObjectId
+from napari_surgisam.errors import PromptError
 from napari_surgisam.plugin.layers import show_frame
 from napari_surgisam.plugin.live_session import LiveSession
 from napari_surgisam.plugin.objects import Objects
@@ -112,11 +113,14 @@ class Review(QObject):
         )
 
     def _edit(self, change: Callable[[Session], object], done: str, nothing: str) -> None:
-        if self._live.edit(change):
+        try:
+            changed = self._live.edit(change)
+        except PromptError as error:  # an object is locked
+            self.message.emit(str(error))
+            return
+        if changed:
             self.edited.emit()
-            self.message.emit(done)
-        else:
-            self.message.emit(nothing)
+        self.message.emit(done if changed else nothing)
 
     # -- in words
 

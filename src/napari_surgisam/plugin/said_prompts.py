@@ -48,11 +48,6 @@ class SaidPrompts:
         self.take({} if session is None else session.book.entries)
         self.wanted = dict(self.known)
 
-    def forget(self, object_id: ObjectId) -> None:
-        """Forget an object that is being removed."""
-        self.known = {key: p for key, p in self.known.items() if key[0] != object_id}
-        self.wanted = dict(self.known)
-
     def on(self, frame: int) -> set[ObjectId]:
         """Return the objects about which a frame says something."""
         return {object_id for object_id, at in self.known if at == frame}

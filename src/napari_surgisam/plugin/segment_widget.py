@@ -19,6 +19,7 @@ from napari_surgisam.plugin.keys import CanvasKeys
 from napari_surgisam.plugin.layer_reading import labels_on, level_count, own_viewer, slider_axes
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_downloads import ModelDownloads
+from napari_surgisam.plugin.object_desk import ObjectDesk
 from napari_surgisam.plugin.opening import NO_IMAGE, Opener
 from napari_surgisam.plugin.plan_widget import plan_for
 from napari_surgisam.plugin.prompt_desk import PromptDesk
@@ -55,6 +56,7 @@ class SegmentWidget(SegmentForm):
         self.sessions = SessionDesk(self)
         self.prompt_desk = PromptDesk(self)
         self.guide = Guide(self)
+        self.desk = ObjectDesk(self)
         self._keys: CanvasKeys | None = None
         self._soon = QTimer(self, singleShot=True)
         self._soon.timeout.connect(self._choose)
@@ -83,10 +85,8 @@ class SegmentWidget(SegmentForm):
         self.advanced.here_requested.connect(self._reopen)
         self.table.selected.connect(lambda i: self._bench(Workbench.select, i))
         self.table.added.connect(lambda: self._bench(Workbench.add_object))
-        self.table.deleted.connect(lambda i: self._bench(Workbench.delete_object, i))
         self.table.renamed.connect(lambda i, name: self._bench(Workbench.rename, i, name))
         self.table.jumped.connect(lambda i: self._bench(Workbench.jump, i))
-        self.table.shown.connect(lambda i, on: self._bench(Workbench.show_object, i, on))
         self.plan.value_changed.connect(lambda _: self._renew())
         self.propagate_button.clicked.connect(lambda _=False: self.propagate())
         self.selected_button.clicked.connect(lambda _=False: self.propagate(only_selected=True))

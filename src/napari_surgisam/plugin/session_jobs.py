@@ -203,18 +203,29 @@ def preview_propagation(session: Session | None, plan: Plan, unit: str) -> tuple
 
 
 def changed_frames(before: Annotation, after: Annotation) -> list[int]:
-    """Return the frames on which two annotations show other masks, ascending."""
+    """Return the frames on which two annotations show other labels, ascending.
+
+    No mask is read from disk for that: those of a chunk that is there count as others.
+    """
     changed: set[int] = set()
+    claimed, claims = (a.catalogue.claims(a.masklets) for a in (before, after))
     for object_id in {*before.masklets, *after.masklets}:
         old, new = before.masklets.get(object_id), after.masklets.get(object_id)
+        if claimed.get(object_id) != claims.get(object_id):
+            changed.update(f for masklet in (old, new) for f in masklet or ())
+            continue
         if old is new:
             continue
         first, last = ({} if masklet is None else masklet.chunks for masklet in (old, new))
         for number in {*first, *last}:
             one, other = first.get(number, NO_MASKS), last.get(number, NO_MASKS)
-            if one is not other:
-                frames = {*one, *other}
-                changed.update(f for f in frames if not same_mask(one.get(f), other.get(f)))
+            if one is other:
+                continue
+            changed.update({*one} ^ {*other})
+            common = {*one} & {*other}
+            if one.in_memory and other.in_memory:
+                common = {f for f in common if not same_mask(one.get(f), other.get(f))}
+            changed.update(common)
     return sorted(changed)
 
 

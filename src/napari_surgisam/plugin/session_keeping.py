@@ -22,9 +22,13 @@ from napari_surgisam.formats.autosave import Autosaver
 from napari_surgisam.formats.open_sessions import OpenSessions
 from napari_surgisam.formats.session_folder import SessionFolder
 from napari_surgisam.formats.session_sources import describe_source
-from napari_surgisam.formats.session_state import SessionState, SourceRecord
+from napari_surgisam.formats.session_state import (
+    SessionState,
+    SourceRecord,
+    object_records,
+)
 from napari_surgisam.plugin.session_opening import layer_path
-from napari_surgisam.plugin.session_restoring import object_records
+from napari_surgisam.plugin.session_restoring import BY_CLASS, COLOURS
 from napari_surgisam.plugin.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -165,16 +169,15 @@ class SessionKeeper(QObject):
                 return None
             touched = dict(live.writer.ledger.painted)
             model = _record_of(engine, session.tracker.max_conditioning)
-            known = None if self._opened is None else self._opened.state
             return SessionState(
                 self._source(session.frames),
                 model,
                 self._with_paint(session.annotation, touched),
-                MappingProxyType(object_records(objects, {} if known is None else known.objects)),
+                MappingProxyType(object_records(session.annotation.catalogue, objects.names)),
                 order=self._plan.order,
                 span=(self._plan.span.start, self._plan.span.stop),
                 touched=MappingProxyType(touched),
-                view=self._view,
+                view={**self._view, COLOURS: BY_CLASS if objects.by_class else "object"},
             )
 
     def _save_to(self, folder: SessionFolder) -> None:
@@ -214,10 +217,12 @@ class SessionKeeper(QObject):
         live, opened = self._bench.live, self._opened
         session = live.session
         book = None if opened is None else opened.state.annotation.book
-        known = () if opened is None else opened.state.objects
+        catalogue = None if opened is None else opened.state.annotation.catalogue
         return (
             book if session is None else session.book,
-            object_records(self._bench.objects, dict(known)),
+            dict(self._bench.objects.names),
+            self._bench.objects.by_class,
+            catalogue if session is None else session.annotation.catalogue,
             dict(live.writer.ledger.painted),
             self._plan,
         )

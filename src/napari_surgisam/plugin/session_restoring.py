@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_surgisam.data.prompts import ObjectId, Prompt
+from napari_surgisam.data.prompts import Prompt
 from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.errors import DataError, SurgisamError
-from napari_surgisam.formats.session_state import ObjectRecord
 from napari_surgisam.plugin.label_store import label_store
 from napari_surgisam.plugin.layers import add_labels_layer, find_masks
 from napari_surgisam.plugin.lazy_labels import LazyLabels
@@ -28,6 +26,9 @@ if TYPE_CHECKING:
     from napari_surgisam.plugin.prompt_layers import PromptLayers
 
 LOG = logging.getLogger(__name__)
+
+COLOURS, BY_CLASS = "colours", "class"
+"""Entry of a saved view that says what colours stand for."""
 
 
 def take_opened(image: Image, grid: FrameGrid) -> OpenedSession | None:
@@ -94,25 +95,13 @@ def restore_objects(opened: OpenedSession | None, objects: Objects, prompts: Pro
     state = opened.state
     for object_id, record in state.objects.items():
         objects.names[object_id] = record.name
-        if not record.visible:
-            objects.hidden.add(object_id)
     objects.include(state.annotation.object_ids)
+    objects.follow(state.annotation.catalogue)
+    objects.by_class = state.view.get(COLOURS) == BY_CLASS
     book = state.annotation.book
     if any(isinstance(p, Prompt) and p.box is not None for p in book):
         prompts.boxes()
     prompts.show(book)
-
-
-def object_records(
-    objects: Objects, before: Mapping[ObjectId, ObjectRecord]
-) -> dict[ObjectId, ObjectRecord]:
-    """Return what is saved of a table of objects; their classes are as they were."""
-    records = {}
-    for object_id, name in list(objects.names.items()):
-        known = before.get(object_id)
-        category = known.category if known is not None else ""
-        records[object_id] = ObjectRecord(name, category, object_id not in objects.hidden)
-    return records
 
 
 def restored_plan(opened: OpenedSession) -> Plan | None:

@@ -20,6 +20,7 @@ from napari_surgisam.plugin.layers import (
 )
 from napari_surgisam.plugin.live_session import LiveSession
 from napari_surgisam.plugin.message_line import Message
+from napari_surgisam.plugin.object_editor import ObjectEditor
 from napari_surgisam.plugin.objects import Objects
 from napari_surgisam.plugin.painted_frames import PaintedFrames
 from napari_surgisam.plugin.prompt_layers import PromptLayers
@@ -98,6 +99,7 @@ class Workbench(QObject):
         self.painted = PaintedFrames(self.live, self.unit)
         self.review = Review(self.live, self.objects, self.unit)
         self.tools = PromptTools(self.live, self.prompts, self.objects, self.unit)
+        self.editor = ObjectEditor(self.live, self.objects, thread, self._taken)
         self._connect()
         self.prompts.read()
         if not self.objects.names:
@@ -137,27 +139,9 @@ class Workbench(QObject):
         """Go on with the next object."""
         self.select(self.objects.next_id())
 
-    def delete_object(self, object_id: int) -> None:
-        """Delete an object with its prompts and masks."""
-        chosen = ObjectId(object_id)
-        self.objects.remove(chosen)
-        self.live.remove_object(chosen)
-        self._deeds.append("step")
-        self._show_prompts()
-        if not self.objects.names:
-            self.objects.add()
-        self.select(self.objects.selected)
-
     def rename(self, object_id: int, name: str) -> None:
         """Give an object another name."""
         self.objects.names[ObjectId(object_id)] = name
-        self.rows_changed.emit()
-
-    def show_object(self, object_id: int, visible: bool) -> None:
-        """Show or hide an object's masks."""
-        change = self.objects.hidden.discard if visible else self.objects.hidden.add
-        change(ObjectId(object_id))
-        self._colour()
         self.rows_changed.emit()
 
     # -- going about
@@ -272,6 +256,10 @@ class Workbench(QObject):
         self.review.message.connect(self._say)
         self.review.chosen.connect(self.select)
         self.review.edited.connect(lambda: self._deeds.append("step"))
+        self.editor.message.connect(self.message.emit)
+        self.editor.stepped.connect(lambda: self._deeds.append("step"))
+        self.editor.recoloured.connect(self._colour)
+        self.editor.edited.connect(self._on_objects)
         self.image.events.data.connect(self._on_image_changed)
         self.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -281,6 +269,9 @@ class Workbench(QObject):
 
     def _on_prompts(self, prompts: dict[Any, Any]) -> None:
         before = None if self.session is None else self.session.annotation
+        if self.session is not None and self.editor.refuses(prompts):
+            self.prompts.show(self.session.book)
+            return
         self.live.set_prompts(prompts)
         if self.session is not None and self.session.annotation is not before:
             self._deeds.append("step")
@@ -290,6 +281,13 @@ class Workbench(QObject):
             here = ("Work where the sliders are", self.here_requested.emit)
             self.message.emit(Message(text, "note", (here,)))
         self.rows_changed.emit()
+
+    def _on_objects(self) -> None:
+        """Go on after objects came or went."""
+        self._show_prompts()
+        if not self.objects.names:
+            self.objects.add()
+        self.select(self.objects.selected)
 
     def _on_adopted(self, object_ids: Iterable[int]) -> None:
         """Take up the objects whose labels become prompts."""
