@@ -206,3 +206,48 @@ def test_paint_becomes_clicks_along_its_middle(desk, qtbot):
     assert len(found) >= 4
     assert all(58 <= y <= 62 and 18 <= x <= 92 for y, x, _ in found)
     assert (bench.labels.data[4, 60, 30:80] == 1).all(), "the paint stays"
+
+
+# prompts of other frames
+
+
+def test_the_nearest_prompt_is_copied_with_a_key_and_a_chosen_one_from_the_menu(desk, qtbot):
+    row, bench = desk.widget.prompt_row, desk.widget.bench
+    assert not row.copy_button.isEnabled()
+    desk.click(230, 1)
+    bench.tools.set_mask_size("large")
+    desk.settle()
+    desk.click(230, 8)
+    assert row.copy_button.isEnabled()
+    desk.viewer.dims.set_current_step(0, 7)
+    press(desk, qtbot, Qt.Key.Key_C)
+    assert clicks(desk, 7) == clicks(desk, 8)
+    assert len(bench.prompts.points.data) == 3
+    assert area(desk, 7) > 0
+    bench.undo()
+    desk.settle()
+    assert bench.session.book.frames(1) == (1, 8)
+    assert len(bench.prompts.points.data) == 2
+    row.copy_button.menu().actions()[1].trigger()
+    desk.settle()
+    assert clicks(desk, 7) == clicks(desk, 1)
+    assert bench.session.book.get(1, 7).mask_size == "large"
+    assert "frame 1 is copied" in desk.widget.line.message.text
+    row.copy_button.click()
+    desk.settle()
+    assert clicks(desk, 7) == clicks(desk, 8)
+    assert "in place of what was said here" in desk.widget.line.message.text
+
+
+def test_a_mask_prompt_is_copied_as_it_is(desk):
+    desk.viewer.dims.set_current_step(0, 4)
+    draw(desk, "polygon", (10, 20), (10, 60), (40, 60), (40, 20))
+    desk.widget.bench.tools.drawings.use()
+    desk.settle()
+    desk.viewer.dims.set_current_step(0, 9)
+    desk.widget.bench.tools.copy_here()
+    desk.settle()
+    assert area(desk, 9) == area(desk, 4) > 0
+    desk.widget.bench.add_object()
+    desk.widget.bench.tools.copy_here()
+    assert "object 2 has no prompt on another frame" in desk.widget.line.message.text

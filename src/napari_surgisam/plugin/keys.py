@@ -16,6 +16,7 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("L", "scribble", "draw a line along the object: it becomes clicks"),
     ("O", "lasso", "draw around the object freely: it becomes a mask, or clicks"),
     ("U", "use_drawing", "use what is drawn on the frame: lines as clicks, areas as a mask"),
+    ("C", "copy_prompt", "copy the object's prompt from the nearest prompted frame to this one"),
     ("S", "next_mask_size", "another size of mask for a single click: auto, small, medium, large"),
     ("P", "propagate", "propagate"),
     ("Escape", "escape", "stop, keeping what is done; end drawing boxes"),

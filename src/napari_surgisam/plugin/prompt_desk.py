@@ -27,6 +27,7 @@ class PromptDesk(QObject):
         self._widget, self._row = widget, widget.prompt_row
         self._row.size_chosen.connect(self._set_size)
         self._row.draw_wanted.connect(self._draw)
+        self._row.copy_wanted.connect(self._copy)
         self._row.use_wanted.connect(self._use)
         widget.table.menu.box_wanted.connect(lambda: self._on_bench(lambda b: b.tools.draw_box()))
         widget.table.menu.labels_offered.connect(
@@ -41,6 +42,10 @@ class PromptDesk(QObject):
         """Show what holds for the selected object on the frame that is shown."""
         bench = self._widget.bench
         self._row.show_size(None if bench is None else bench.tools.mask_size())
+        here = None if bench is None else bench.live.frame
+        sources = [] if bench is None or here is None else list(bench.tools.sources())
+        sources.sort(key=lambda frame: abs(frame - (here or 0)))
+        self._row.show_sources(sources, "frame" if bench is None else bench.unit)
 
     def _set_size(self, size: MaskSize) -> None:
         self._on_bench(lambda bench: bench.tools.set_mask_size(size))
@@ -54,6 +59,9 @@ class PromptDesk(QObject):
 
     def _use(self, areas: Use) -> None:
         self._on_bench(lambda bench: bench.tools.drawings.use(areas))
+
+    def _copy(self, frame: int | None) -> None:
+        self._on_bench(lambda bench: bench.tools.copy_here(frame))
 
     def _on_bench(self, action: Callable[[Workbench], object]) -> None:
         if self._widget.bench is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
 
@@ -23,6 +25,11 @@ USE = (
     ("Use what is drawn: clicks inside areas", "inside"),
     ("Use what is drawn: clicks along the middle of areas", "middle"),
 )
+SOURCES = 30
+"""Frames that the menu lists at most, the nearest ones."""
+
+COPY_TIP = "Copy the object's prompt from the nearest prompted {unit} to this one (C)"
+NO_COPY_TIP = "Copies the object's prompt from another {unit} (C): there is none yet"
 NO_SIZE_TIP = "For an object with a single click on what is shown: which mask is meant (S)"
 
 
@@ -31,10 +38,12 @@ class PromptRow(QWidget):
 
     size_chosen = Signal(str)  # MaskSize
     draw_wanted = Signal(str)  # "box", "scribble", "lasso"
+    copy_wanted = Signal(object)  # frame to copy from; None is the nearest
     use_wanted = Signal(str)  # what areas become: "mask", "inside", "middle"
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._offered: tuple[object, ...] = ()
         self.size_box = QComboBox()
         for size in MASK_SIZES:
             self.size_box.addItem(size, size)
@@ -46,14 +55,22 @@ class PromptRow(QWidget):
         self.draw_button.setToolTip("Draw a box, a line or a lasso, and make prompts of it")
         self.draw_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.draw_button.setMenu(self._draw_menu())
+        self.copy_button = QToolButton()
+        self.copy_button.setText("Copy here")
+        self.copy_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self._copy_menu = QMenu(self)
+        self.copy_button.setMenu(self._copy_menu)
+        self.copy_button.clicked.connect(lambda _=False: self.copy_wanted.emit(None))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.draw_button)
+        layout.addWidget(self.copy_button)
         layout.addWidget(self._size_label)
         layout.addWidget(self.size_box)
         layout.addStretch()
         self.size_box.activated.connect(self._choose)
         self.show_size(None)
+        self.show_sources((), "frame")
 
     def _draw_menu(self) -> QMenu:
         menu = QMenu(self)
@@ -74,6 +91,20 @@ class PromptRow(QWidget):
             widget.setEnabled(size is not None)
         tip = NO_SIZE_TIP if size is None else f"{SIZE_TIPS[size].capitalize()} (S: the next)"
         self.size_box.setToolTip(tip)
+
+    def show_sources(self, frames: Sequence[int], unit: str) -> None:
+        """Offer the frames from which a prompt can be copied to the one that is shown."""
+        self.copy_button.setEnabled(bool(frames))
+        tip = COPY_TIP if frames else NO_COPY_TIP
+        self.copy_button.setToolTip(tip.format(unit=unit))
+        offered = (unit, *frames)
+        if offered == self._offered:
+            return
+        self._offered = offered
+        self._copy_menu.clear()
+        for frame in frames[:SOURCES]:
+            action = self._copy_menu.addAction(f"From {unit} {frame:,}")
+            action.triggered.connect(lambda _=False, f=frame: self.copy_wanted.emit(f))
 
     def _choose(self, index: int) -> None:
         self.size_chosen.emit(self.size_box.itemData(index))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_surgisam.data.prompt_copies import copied, nearest_prompted
 from napari_surgisam.data.prompts import MASK_SIZES, AnyPrompt, MaskSize, Prompt
 from napari_surgisam.plugin.drawings import Drawings
 from napari_surgisam.plugin.layer_reading import Key
@@ -24,7 +25,7 @@ NO_SIZE = (
 
 
 class PromptTools(QObject):
-    """Draws boxes, switches polarity, and chooses among the masks that a click may mean.
+    """Draws, switches polarity, sizes the masks of clicks, and copies prompts between frames.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class PromptTools(QObject):
             "lasso": lambda: self.drawings.draw("lasso"),
             "use_drawing": self.drawings.use,
             "next_mask_size": self.next_mask_size,
+            "copy_prompt": self.copy_here,
         }
 
     @property
@@ -97,6 +99,42 @@ class PromptTools(QObject):
         before = self.mask_size()
         place = 0 if before is None else MASK_SIZES.index(before)
         self.set_mask_size(MASK_SIZES[(place + 1) % len(MASK_SIZES)])
+
+    # -- prompts of other frames
+
+    def sources(self) -> tuple[int, ...]:
+        """Return the other frames from which the selected object's prompt can be copied."""
+        key, session = self._key, self._live.session
+        frames = () if key is None or session is None else session.book.frames(key[0])
+        return tuple(f for f in frames if key is not None and f != key[1])
+
+    def copy_here(self, source: int | None = None) -> None:
+        """Say on the frame that is shown what is said about the object on another: a step.
+
+        Parameters
+        ----------
+        source : int, optional
+            The other frame; by default the nearest one that is prompted.
+        """
+        key, session = self._key, self._live.session
+        if key is None or session is None:
+            self._say(f"Show a {self._unit} of the image, and wait until the model is loaded.")
+            return
+        if source is None:
+            source = nearest_prompted(session.book, *key)
+        prompt = None if source is None else session.book.get(key[0], source)
+        if prompt is None or source is None:
+            name = self._objects.names.get(key[0], f"object {key[0]}")
+            self._say(f"{name} has no prompt on another {self._unit} that could be copied.")
+            return
+        replaced = self.shown is not None
+        copy = copied(prompt, key[1], self._live.grid.size)
+        if copy is None:
+            self._say(f"Nothing of the prompt of {self._unit} {source:,} lies inside the image.")
+        elif self._live.enter([copy]):
+            instead = ", in place of what was said here" if replaced else ""
+            text = f"The prompt of {self._unit} {source:,} is copied{instead}. "
+            self._say(f"{text}Move its clicks to fit; Ctrl+Z takes it back.")
 
     def _say(self, text: str) -> None:
         self.message.emit(Message(text))
