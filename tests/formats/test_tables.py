@@ -276,3 +276,10 @@ def test_the_size_of_a_mask_is_a_column_where_there_is_one(tmp_path: Path) -> No
     typo = table(tmp_path / "typo.csv", POINTS.strip() + ",Mask size\n0,1,2,3,1,positive,small\n")
     with pytest.raises(DataError, match="call it mask_size"):
         read_prompts([typo], FRAMES)
+
+
+def test_points_that_a_search_proposed_say_nothing(tmp_path: Path) -> None:
+    rows = "0,1,2,3,1,positive\n1,4,2,3,1,proposed\n"
+    assert set(prompts(read_prompts([table(tmp_path / "p.csv", POINTS + rows)], FRAMES))) == {
+        (1, 1)
+    }

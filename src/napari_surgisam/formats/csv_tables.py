@@ -62,6 +62,10 @@ class Row:
             )
         return text.lower() == "positive"
 
+    def is_proposal(self) -> bool:
+        """Whether a search of the widget proposed the point, and nobody confirmed it."""
+        return self.values.get("polarity", "").lower() == "proposed"
+
     def mask_size(self) -> MaskSize:
         """Return which mask the point means where it is a single click."""
         text = self.values.get("mask_size", "") or "auto"

@@ -178,7 +178,7 @@ class _Columns:
 
 
 def _with_point(book: PromptBook, row: Row, columns: _Columns, frames: FrameSource) -> PromptBook:
-    if not columns.selects(row):
+    if not columns.selects(row) or row.is_proposal():
         return book
     frame, y, x = columns.place(row)
     point, object_id = Point(y, x, row.positive()), row.object_id()

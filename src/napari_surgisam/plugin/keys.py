@@ -17,6 +17,8 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("O", "lasso", "draw around the object freely: it becomes a mask, or clicks"),
     ("U", "use_drawing", "use what is drawn on the frame: lines as clicks, areas as a mask"),
     ("C", "copy_prompt", "copy the object's prompt from the nearest prompted frame to this one"),
+    ("F", "find_again", "find the object again: search the frames that follow for its look"),
+    ("Y", "confirm", "confirm the place that the search proposes: it becomes a click"),
     ("S", "next_mask_size", "another size of mask for a single click: auto, small, medium, large"),
     ("P", "propagate", "propagate"),
     ("Escape", "escape", "stop, keeping what is done; end drawing boxes"),

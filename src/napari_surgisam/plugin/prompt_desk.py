@@ -28,6 +28,8 @@ class PromptDesk(QObject):
         self._row.size_chosen.connect(self._set_size)
         self._row.draw_wanted.connect(self._draw)
         self._row.copy_wanted.connect(self._copy)
+        self._row.find_wanted.connect(lambda: self._on_bench(lambda b: b.tools.finder.find()))
+        widget.progress.cancelled.connect(lambda: self._on_bench(lambda b: b.tools.finder.cancel()))
         self._row.use_wanted.connect(self._use)
         widget.table.menu.box_wanted.connect(lambda: self._on_bench(lambda b: b.tools.draw_box()))
         widget.table.menu.labels_offered.connect(
@@ -37,6 +39,13 @@ class PromptDesk(QObject):
     def attach(self, bench: Workbench) -> None:
         """Follow the sliders of an image's work."""
         bench.live.moved.connect(self.show)
+        finder, progress = bench.tools.finder, self._widget.progress
+        finder.progressed.connect(
+            lambda e: progress.advance(f"searching {bench.unit} {e.frame:,}", e.done, e.total)
+        )
+        finder.running_changed.connect(
+            lambda on: progress.begin("Searching …") if on else progress.end()
+        )
 
     def show(self) -> None:
         """Show what holds for the selected object on the frame that is shown."""

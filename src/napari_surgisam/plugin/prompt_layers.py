@@ -9,16 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_surgisam.data.prompts import AnyPrompt, MaskSize, ObjectId, Prompt, check_prompt
+from napari_surgisam.data.prompts import (
+    AnyPrompt,
+    MaskSize,
+    ObjectId,
+    Point,
+    Prompt,
+    check_prompt,
+)
 from napari_surgisam.errors import PromptError
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.layer_reading import Key
 from napari_surgisam.plugin.layers import OWNER
 from napari_surgisam.plugin.objects import Objects, colour_of
 from napari_surgisam.plugin.prompt_reading import (
+    PROPOSED,
     click_rows,
     is_click_layer,
     merge_prompts,
+    proposal_rows,
     read_boxes,
     read_points,
 )
@@ -26,6 +35,7 @@ from napari_surgisam.plugin.prompt_writing import (
     add_clicks,
     add_points_layer,
     add_shapes_layer,
+    confirm_clicks,
     drop_last,
     set_defaults,
     set_mask_size,
@@ -103,7 +113,7 @@ class PromptLayers(QObject):
 
     def set_mask_size(self, key: Key, size: MaskSize) -> None:
         """Let an object's click on a frame mean a mask of some size."""
-        rows = click_rows(self.points, self.image, self.grid, key)
+        rows = click_rows(self.points, self.image, self.grid, key[1], key[0])
         if rows:
             set_mask_size(self.points, rows, size)
             self.select()  # new features bring new defaults
@@ -112,7 +122,30 @@ class PromptLayers(QObject):
         self, object_id: ObjectId, frame: int, pixels: NDArray[np.float64], *, negative: bool
     ) -> None:
         """Add (N, 2) clicks (y, x) of an object on a frame."""
-        polarity = "negative" if negative else "positive"
+        self._add(object_id, frame, pixels, "negative" if negative else "positive")
+
+    def propose(self, object_id: ObjectId, frame: int, point: Point) -> None:
+        """Show where an object may be; that says nothing until it is confirmed."""
+        self._add(object_id, frame, np.array([(point.y, point.x)]), PROPOSED)
+
+    def confirm_proposals(self, frame: int) -> int:
+        """Make the proposals on a frame clicks; return how many there were."""
+        rows = proposal_rows(self.points, self.image, self.grid, frame)
+        if rows:
+            confirm_clicks(self.points, rows)
+            self.select()
+        return len(rows)
+
+    def drop_proposals(self, key: Key) -> int:
+        """Take an object's proposals on a frame away; return how many there were."""
+        rows = proposal_rows(self.points, self.image, self.grid, key[1], key[0])
+        if rows:
+            self.points.remove(rows)
+        return len(rows)
+
+    def _add(
+        self, object_id: ObjectId, frame: int, pixels: NDArray[np.float64], polarity: str
+    ) -> None:
         set_defaults(self.points, object_id=int(object_id), polarity=polarity, mask_size="auto")
         add_clicks(self.points, self.image, self.grid, frame, pixels)
         self.points.selected_data = set()

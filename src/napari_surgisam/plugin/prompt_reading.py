@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MASK_SIZE = "mask_size"
 """Column of a layer of clicks, where there is one: which mask a single click means."""
 
+PROPOSED = "proposed"
+"""Polarity of a point that a search has proposed; it says nothing until a person confirms it."""
+
 
 def read_points(points: Points, image: Image, grid: FrameGrid) -> tuple[dict[Key, Prompt], int]:
     """Read the clicks of a Points layer on an image's grid.
@@ -58,7 +61,8 @@ def read_points(points: Points, image: Image, grid: FrameGrid) -> tuple[dict[Key
     """
     clicks: dict[Key, Prompt] = {}
     frames, pixels, here = _locate(points, np.asarray(points.data, float), image, grid)
-    for row in np.flatnonzero(here):
+    proposed = points.features["polarity"].to_numpy() == PROPOSED
+    for row in np.flatnonzero(here & ~proposed):
         where = f"point {row} of layer {points.name}"
         object_id = _object_id(points.features["object_id"].iloc[row], where)
         polarity = points.features["polarity"].iloc[row]
@@ -72,14 +76,38 @@ def read_points(points: Points, image: Image, grid: FrameGrid) -> tuple[dict[Key
             clicks[key] = clicks[key].with_point(point)
         else:
             clicks[key] = Prompt(*key, (point,), mask_size=_mask_size(points, int(row), where))
-    return clicks, int((~here).sum())
+    return clicks, int((~here & ~proposed).sum())
 
 
-def click_rows(points: Points, image: Image, grid: FrameGrid, key: Key) -> list[int]:
-    """Return the rows of a Points layer that are an object's clicks on a frame."""
+def click_rows(
+    points: Points, image: Image, grid: FrameGrid, frame: int, object_id: int | None = None
+) -> list[int]:
+    """Return the rows of a Points layer that are clicks on a frame, of an object or of all."""
+    return _rows(points, image, grid, frame, object_id, proposed=False)
+
+
+def proposal_rows(
+    points: Points, image: Image, grid: FrameGrid, frame: int, object_id: int | None = None
+) -> list[int]:
+    """Return the rows of a Points layer that were proposed on a frame and not confirmed."""
+    return _rows(points, image, grid, frame, object_id, proposed=True)
+
+
+def _rows(
+    points: Points,
+    image: Image,
+    grid: FrameGrid,
+    frame: int,
+    object_id: int | None,
+    *,
+    proposed: bool,
+) -> list[int]:
     frames, _, here = _locate(points, np.asarray(points.data, float), image, grid)
-    ids = points.features["object_id"].to_numpy()
-    return [int(row) for row in np.flatnonzero(here & (frames == key[1]) & (ids == key[0]))]
+    chosen = here & (frames == frame)
+    chosen &= (points.features["polarity"].to_numpy() == PROPOSED) == proposed
+    if object_id is not None:
+        chosen &= points.features["object_id"].to_numpy() == object_id
+    return [int(row) for row in np.flatnonzero(chosen)]
 
 
 def read_boxes(shapes: Shapes, image: Image, grid: FrameGrid) -> dict[Key, Box]:

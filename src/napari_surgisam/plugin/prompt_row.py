@@ -39,6 +39,7 @@ class PromptRow(QWidget):
     size_chosen = Signal(str)  # MaskSize
     draw_wanted = Signal(str)  # "box", "scribble", "lasso"
     copy_wanted = Signal(object)  # frame to copy from; None is the nearest
+    find_wanted = Signal()
     use_wanted = Signal(str)  # what areas become: "mask", "inside", "middle"
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -56,15 +57,23 @@ class PromptRow(QWidget):
         self.draw_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.draw_button.setMenu(self._draw_menu())
         self.copy_button = QToolButton()
-        self.copy_button.setText("Copy here")
+        self.copy_button.setText("Copy  ")
         self.copy_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self._copy_menu = QMenu(self)
         self.copy_button.setMenu(self._copy_menu)
         self.copy_button.clicked.connect(lambda _=False: self.copy_wanted.emit(None))
+        self.find_button = QToolButton()
+        self.find_button.setText("Find again")
+        self.find_button.setToolTip(
+            "Search what follows for the object where it has no mask or a doubtful one, by its "
+            "look on prompted and accepted places, and propose a click (F)"
+        )
+        self.find_button.clicked.connect(lambda _=False: self.find_wanted.emit())
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.draw_button)
         layout.addWidget(self.copy_button)
+        layout.addWidget(self.find_button)
         layout.addWidget(self._size_label)
         layout.addWidget(self.size_box)
         layout.addStretch()

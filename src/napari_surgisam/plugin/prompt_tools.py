@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_surgisam.data.prompt_copies import copied, nearest_prompted
 from napari_surgisam.data.prompts import MASK_SIZES, AnyPrompt, MaskSize, Prompt
 from napari_surgisam.plugin.drawings import Drawings
+from napari_surgisam.plugin.finder import Finder
 from napari_surgisam.plugin.layer_reading import Key
 from napari_surgisam.plugin.message_line import Message
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from napari_surgisam.plugin.live_session import LiveSession
     from napari_surgisam.plugin.objects import Objects
     from napari_surgisam.plugin.prompt_layers import PromptLayers
+    from napari_surgisam.plugin.runner import JobThread
 
 NO_SIZE = (
     "A mask's size can be chosen where the object has a single click on the {unit} that is shown, "
@@ -33,17 +35,26 @@ class PromptTools(QObject):
     prompts : PromptLayers
     objects : Objects
     unit : {"frame", "slice", "picture"}
+    thread : JobThread
+        Where a search runs.
     """
 
     message = Signal(object)  # Message
 
     def __init__(
-        self, live: LiveSession, prompts: PromptLayers, objects: Objects, unit: str
+        self,
+        live: LiveSession,
+        prompts: PromptLayers,
+        objects: Objects,
+        unit: str,
+        thread: JobThread,
     ) -> None:
         super().__init__()
         self._live, self._prompts, self._objects, self._unit = live, prompts, objects, unit
         self.drawings = Drawings(live, prompts, unit)
         self.drawings.message.connect(self.message.emit)
+        self.finder = Finder(live, prompts, objects, unit, thread)
+        self.finder.message.connect(self.message.emit)
 
     def actions(self) -> dict[str, Callable[[], object]]:
         """Return what the keys for prompts do, by name."""
@@ -55,6 +66,8 @@ class PromptTools(QObject):
             "use_drawing": self.drawings.use,
             "next_mask_size": self.next_mask_size,
             "copy_prompt": self.copy_here,
+            "find_again": self.finder.find,
+            "confirm": self.finder.confirm,
         }
 
     @property

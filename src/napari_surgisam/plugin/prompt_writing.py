@@ -12,7 +12,7 @@ from napari_surgisam.data.prompts import AnyPrompt, MaskSize, Prompt
 from napari_surgisam.plugin.grid import FrameGrid
 from napari_surgisam.plugin.layer_reading import unit_factors
 from napari_surgisam.plugin.layers import OWNER, RGBA, placement
-from napari_surgisam.plugin.prompt_reading import MASK_SIZE
+from napari_surgisam.plugin.prompt_reading import MASK_SIZE, PROPOSED
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,12 +24,13 @@ def write_prompts(
 ) -> None:
     """Show prompts in our own layers, which lie on the image's grid, in place of theirs.
 
-    Points and rectangles at other indices of the fixed axes stay, and so do other shapes.
+    Points and rectangles at other indices of the fixed axes stay, and so do proposals and other
+    shapes.
     """
     known = [prompt for prompt in prompts if isinstance(prompt, Prompt)]
     rows = [(p, prompt) for prompt in known for p in prompt.points]
     _, _, here = grid.locate(np.asarray(points.data, float).reshape(-1, points.ndim))
-    kept = np.flatnonzero(~here)
+    kept = np.flatnonzero(~here | (points.features["polarity"].to_numpy() == PROPOSED))
     frames = np.array([prompt.frame for _, prompt in rows], np.int64)
     pixels = np.array([(p.y, p.x) for p, _ in rows], float).reshape(-1, 2)
     polarity = ["positive" if p.positive else "negative" for p, _ in rows]
@@ -102,7 +103,7 @@ def add_shapes_layer(viewer: ViewerModel, image: Image, name: str) -> Shapes:
 def style_points(points: Points, colours: Mapping[int, RGBA], selected: int | None) -> None:
     """Fill positive clicks and hollow out negative ones, in their objects' colours.
 
-    Clicks of objects other than the selected one are dimmed.
+    Clicks of objects other than the selected one are dimmed; proposals are hollow stars.
     """
     ids = [int(i) for i in points.features["object_id"]]
     positive = points.features["polarity"].to_numpy() == "positive"
@@ -112,6 +113,9 @@ def style_points(points: Points, colours: Mapping[int, RGBA], selected: int | No
     colour[:, 3] = [1.0 if selected in (None, i) else 0.45 for i in ids]
     face, border = colour.copy(), colour.copy()
     face[~positive, 3] = 0.0
+    proposed = points.features["polarity"].to_numpy() == PROPOSED
+    if proposed.any() or (points.symbol == "star").any():
+        points.symbol = np.where(proposed, "star", "disc").tolist()
     border[positive, :3] = 1.0
     points.face_color = face
     points.border_color = border
@@ -146,6 +150,13 @@ def add_clicks(
     places = grid.place(np.full(len(pixels), frame), np.asarray(pixels, float))
     factors = unit_factors(image.units, points.units)
     points.add([points.world_to_data(image.data_to_world(place) * factors) for place in places])
+
+
+def confirm_clicks(points: Points, rows: Sequence[int]) -> None:
+    """Make proposals positive clicks; the layer announces that its features changed."""
+    table = points.features.copy()
+    table.iloc[list(rows), table.columns.get_loc("polarity")] = "positive"
+    points.features = table
 
 
 TakenShape = tuple[NDArray[Any], str, dict[str, Any]]

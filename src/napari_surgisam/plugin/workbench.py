@@ -98,7 +98,7 @@ class Workbench(QObject):
         self._rows.timeout.connect(self.rows_changed.emit)
         self.painted = PaintedFrames(self.live, self.unit)
         self.review = Review(self.live, self.objects, self.unit)
-        self.tools = PromptTools(self.live, self.prompts, self.objects, self.unit)
+        self.tools = PromptTools(self.live, self.prompts, self.objects, self.unit, thread)
         self.editor = ObjectEditor(self.live, self.objects, thread, self._taken)
         self._connect()
         self.prompts.read()
@@ -172,9 +172,11 @@ class Workbench(QObject):
         self.live.propagate(plan, object_ids, anew=anew)
 
     def escape(self) -> None:
-        """Stop the propagation; where none runs, end drawing boxes."""
+        """Stop what runs; where nothing does, end drawing."""
         if self.live.is_propagating:
             self.live.cancel()
+        elif self.tools.finder.cancel():
+            return
         elif self.viewer.layers.selection.active is self.prompts.shapes:
             self.start_clicking()
             self.hint()
@@ -209,6 +211,7 @@ class Workbench(QObject):
         """End what runs and let go of the layers, which stay."""
         self._rows.stop()
         self.closing.emit()
+        self.tools.finder.cancel()
         self.blockSignals(True)
         self.live.close()
         self.prompts.close()
