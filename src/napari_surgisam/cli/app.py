@@ -17,6 +17,7 @@ from napari_surgisam.cli import (
     pretrain,
     propagate,
     resume,
+    suggest,
 )
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(propagate.propagate)
 app.command()(resume.resume)
+app.command()(suggest.suggest)
 app.command()(batch.batch)
 app.command()(export.export)
 app.command()(evaluate.evaluate)

@@ -118,6 +118,12 @@ class Tracker:
         """Answer queries about one frame, in their order, each in the region that suits it."""
         return self._answer(self._view(source, frame), queries)
 
+    def look(
+        self, source: FrameSource, frame: int, queries: Sequence[Query], region: Region | None
+    ) -> list[Prediction]:
+        """Answer queries about one frame, in their order, all in a given region of it."""
+        return self._view(source, frame).segment(queries, [region] * len(queries))
+
     def remember(
         self, source: FrameSource, frame: int, predictions: Sequence[Prediction]
     ) -> list[Memory]:

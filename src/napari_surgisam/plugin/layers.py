@@ -91,6 +91,34 @@ def add_labels_layer(
     )
 
 
+def add_preview_layer(viewer: ViewerModel, image: Image, grid: FrameGrid, name: str) -> Labels:
+    """Add an empty Labels layer that is nobody's masks, and make it active."""
+    layer = add_labels_layer(viewer, image, grid, name)
+    layer.metadata.clear()
+    layer.mode = "pan_zoom"
+    viewer.layers.selection.active = layer
+    return layer
+
+
+def show_preview(
+    layer: Labels,
+    grid: FrameGrid,
+    frame: int,
+    labels: NDArray[Any],
+    colours: Mapping[int, RGBA],
+) -> None:
+    """Put (H, W) labels of a frame into a layer of previews."""
+    layer.data[grid.index(frame, all_channels=True)] = labels
+    colour_labels(layer, colours)
+    layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+def remove_layer(viewer: ViewerModel, layer: Labels) -> None:
+    """Take one of our layers out again, where it is still there."""
+    if layer in viewer.layers:
+        viewer.layers.remove(layer)
+
+
 def find_masks(viewer: ViewerModel, image: Image, grid: FrameGrid) -> Labels | None:
     """Return the layer of masks that an earlier widget made for an image, or None."""
     for layer in viewer.layers:

@@ -14,6 +14,7 @@ from napari_surgisam.data.classes import ClassList
 from napari_surgisam.errors import SurgisamError
 from napari_surgisam.plugin.class_editor import ClassDialog
 from napari_surgisam.plugin.message_line import Message
+from napari_surgisam.plugin.suggester import Suggester
 
 if TYPE_CHECKING:
     from napari_surgisam.jobs import Event
@@ -40,6 +41,7 @@ class ObjectDesk(QObject):
         self._widget = widget
         self._known: WeakSet[ObjectEditor] = WeakSet()
         self.dialog: ClassDialog | None = None
+        self.suggester = Suggester(widget)
         menu = widget.table.menu
         menu.offer = self._offer
         menu.classed.connect(lambda ids, name: self._edit(lambda e: e.set_class(ids, name)))
@@ -51,6 +53,7 @@ class ObjectDesk(QObject):
         menu.deleted.connect(lambda ids: self._edit(lambda e: e.delete(ids)))
         menu.by_class_wanted.connect(lambda on: self._edit(lambda e: e.colour_by_class(on)))
         menu.classes_wanted.connect(self.edit_classes)
+        menu.suggestions_wanted.connect(self.suggester.begin)
         menu.class_labels_wanted.connect(self._save_class_labels)
         widget.progress.cancelled.connect(lambda: self._edit(lambda e: e.cancel()))
 

@@ -13,12 +13,14 @@ from napari_surgisam.data.merging import merge_objects
 from napari_surgisam.data.object_changes import ChangeComputed, ObjectChange
 from napari_surgisam.data.prompts import ObjectId, Prompt
 from napari_surgisam.data.splitting import split_frame, split_object
+from napari_surgisam.data.suggestions import with_suggestions
 from napari_surgisam.errors import SurgisamError
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.session_jobs import same_prompt
 
 if TYPE_CHECKING:
     from napari_surgisam.data.classes import ClassList
+    from napari_surgisam.data.suggestions import Suggestion
     from napari_surgisam.engine.session import Session
     from napari_surgisam.jobs import Event
     from napari_surgisam.plugin.layer_reading import Key
@@ -171,6 +173,30 @@ class ObjectEditor(QObject):
         if self._try(lambda: self._live.rewrite(lambda session: session.edit(change))) and made:
             self.stepped.emit()
             self._take_pieces(made[-1])
+
+    def keep(self, frame: int, suggestions: Sequence[Suggestion]) -> None:
+        """Make suggestions objects; an object that was never named nor prompted makes room."""
+        session, made = self._live.session, list[ObjectId]()
+        if session is None or not suggestions:
+            return
+        for object_id, name in list(self._objects.names.items()):
+            if object_id not in session.object_ids and name == f"object {object_id}":
+                self._objects.remove(object_id)
+        taken = (*self._objects.names, *self._taken())
+
+        def change(annotation: Annotation) -> Annotation:
+            after, ids = with_suggestions(annotation, frame, suggestions, taken)
+            self._own(session, ids)
+            made.extend(ids)
+            return after
+
+        if self._try(lambda: self._live.rewrite(lambda session: session.edit(change))) and made:
+            self.stepped.emit()
+            self._objects.include(made)
+            self._objects.selected = made[0]
+            self.edited.emit()
+            word = "suggestion is an object" if len(made) == 1 else "suggestions are objects"
+            self.message.emit(Message(f"{len(made)} {word} now: correct them, and propagate."))
 
     def cancel(self) -> None:
         """Stop merging or splitting; nothing is changed then."""

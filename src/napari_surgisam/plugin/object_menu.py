@@ -39,6 +39,7 @@ class ObjectMenu(QObject):
     by_class_wanted = Signal(bool)  # colours
     class_labels_wanted = Signal()  # a file
     box_wanted = Signal()
+    suggestions_wanted = Signal()
     labels_offered = Signal()  # the labels on the frame that is shown, as prompts
 
     def __init__(self, parent: QWidget) -> None:
@@ -51,6 +52,7 @@ class ObjectMenu(QObject):
         menu.clear()
         _add(menu, "Draw a box (B)", self.box_wanted.emit)
         _add(menu, "Use the labels on this frame as prompts", self.labels_offered.emit)
+        _add(menu, "Suggest objects on this frame", self.suggestions_wanted.emit)
         menu.addSeparator()
         _add(menu, "Classes…", self.classes_wanted.emit)
         colours = menu.addAction("Colour by class")
