@@ -17,7 +17,12 @@ from pathlib import Path
 
 from napari_surgisam.data.suggestions import paint_suggestions
 from napari_surgisam.engine.settings import EngineSettings
-from napari_surgisam.engine.suggesting import Suggested, Suggesting, suggest_objects
+from napari_surgisam.engine.suggesting import (
+    Suggested,
+    Suggesting,
+    suggest_objects,
+    usual_suggesting,
+)
 from napari_surgisam.formats.labels import read_labels
 from napari_surgisam.formats.sources import open_source
 from napari_surgisam.metrics.instances import InstanceCounts, match_instances
@@ -32,8 +37,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--side", type=int, default=Suggesting().points_per_side)
-    parser.add_argument("--iou", type=float, default=Suggesting().min_iou)
-    parser.add_argument("--stability", type=float, default=Suggesting().min_stability)
+    parser.add_argument("--iou", type=float, default=usual_suggesting("embedded").min_iou)
+    parser.add_argument(
+        "--stability", type=float, default=usual_suggesting("embedded").min_stability
+    )
     parser.add_argument("--covered", type=float, default=Suggesting().covered)
     arguments = parser.parse_args()
     tracker = EngineSettings(arguments.model, focus=arguments.focus).tracker()

@@ -38,12 +38,17 @@ def suggest(
         int, typer.Option(metavar="N", help="Clicks along the longer side.")
     ] = 32,
     min_iou: Annotated[
-        float, typer.Option(metavar="0-1", help="Drop masks that the model trusts less.")
-    ] = 0.7,
+        float | None,
+        typer.Option(metavar="0-1", help="Drop masks that the model trusts less: 0.35 or 0.7."),
+    ] = None,
     min_stability: Annotated[
-        float,
-        typer.Option(metavar="0-1", help="Drop masks that change more with their threshold."),
-    ] = 0.85,
+        float | None,
+        typer.Option(
+            metavar="0-1",
+            help="Drop masks that change more with their threshold. Default: 0.6 for the embedded "
+            "model and its like, 0.85 for SAM 2.",
+        ),
+    ] = None,
     overlap: Annotated[
         float, typer.Option(metavar="0-1", help="IoU above which two masks are one object.")
     ] = 0.7,
@@ -76,12 +81,23 @@ def suggest(
     from napari_surgisam.data.prompts import MAX_OBJECT_ID
     from napari_surgisam.data.suggestions import paint_suggestions, with_suggestions
     from napari_surgisam.engine.settings import EngineSettings
-    from napari_surgisam.engine.suggesting import Suggested, Suggesting, suggest_objects
+    from napari_surgisam.engine.suggesting import (
+        Suggested,
+        Suggesting,
+        suggest_objects,
+        usual_suggesting,
+    )
     from napari_surgisam.formats.labels import check_labels, create_labels
     from napari_surgisam.formats.sources import open_source
     from napari_surgisam.formats.tables import write_points
 
-    wanted = Suggesting(points_per_side, min_iou, min_stability, overlap)
+    usual = usual_suggesting(model)
+    wanted = Suggesting(
+        points_per_side,
+        usual.min_iou if min_iou is None else min_iou,
+        usual.min_stability if min_stability is None else min_stability,
+        overlap,
+    )
     engine = EngineSettings(model, device, precision, image_size, focus=focus)
     engine.check()
     frames = open_source(source, axis=axis, window=shown, channel=channel, at=fixed)

@@ -15,6 +15,7 @@ from napari_surgisam.data.prompts import Point
 from napari_surgisam.data.regions import Region
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.data.suggestions import COVERED, Suggestion, distinct, uncovered
+from napari_surgisam.engine.focus import choose_focus
 from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.engine.tracker import Tracker
 from napari_surgisam.errors import PromptError
@@ -45,6 +46,8 @@ class Suggesting:
         Pixels that an object has at least, and its share of the frame at most.
     covered : float
         Share of an object that better ones, or those that there are, may cover.
+    levels : int
+        How often a network with a focus is shown tiles half as large as those before.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Suggesting:
     least: int = 10
     most: float = 0.5
     covered: float = COVERED
+    levels: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.points_per_side <= 256:
@@ -84,6 +88,21 @@ class Suggested(Event):
 
     frame: int
     suggestions: tuple[Suggestion, ...]
+
+
+def usual_suggesting(model: str) -> Suggesting:
+    """Return what counts as an object for a model.
+
+    Networks like the embedded one trust their masks less than these deserve: of theirs,
+    stability says more than the IoU that they predict.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    compact = choose_focus("default", model) is not None
+    return Suggesting(min_iou=0.35, min_stability=0.6) if compact else Suggesting()
 
 
 def suggest_objects(
@@ -124,7 +143,7 @@ def suggest_objects(
     """
     settings = settings or Suggesting()
     check_frame(frame, len(source), "The source")
-    regions = list(_regions(tracker, source.shape))
+    regions = list(_regions(tracker, source.shape, settings.levels))
     grids = [(region, _grid(region, source.shape, settings)) for region in regions]
     batches = [
         (region, points[start : start + POINTS_AT_ONCE])
@@ -155,13 +174,13 @@ def _suggest(
     yield Suggested(done=total, total=total, frame=frame, suggestions=tuple(left))
 
 
-def _regions(tracker: Tracker, shape: tuple[int, int]) -> Iterator[Region | None]:
+def _regions(tracker: Tracker, shape: tuple[int, int], levels: int) -> Iterator[Region | None]:
     """Yield the frame, and where the network has a focus, ever smaller tiles of it."""
     yield None
     if tracker.focus is None:
         return
     longer = max(shape)
-    for fraction in tracker.focus.fractions:
+    for fraction in tracker.focus.fractions[:levels]:
         side = round(longer * fraction)
         if side < tracker.network.image_size // 2 and side < longer // 2:
             return  # the tiles before show every pixel already
@@ -180,7 +199,7 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _grid(region: Region | None, shape: tuple[int, int], settings: Suggesting) -> list[Point]:
-    """Return points of the frame's grid in a region, those of a tile twice as dense."""
+    """Return evenly spaced points of a region: half as many along a tile as along the frame."""
     seen = region or Region(0, 0, *shape)
     count = settings.points_per_side
     step = max(shape) / count if region is None else max(seen.side / count, 1.0) * 2

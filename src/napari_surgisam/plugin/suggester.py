@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 FAINT = 0.12
 """Opacity of suggestions that are dropped."""
 
-LEAST = 0.5
-"""Predicted IoU and stability below which nothing is suggested; the row asks for more."""
-
-USUAL = 0.6
-"""The score from which on suggestions are coloured at first."""
-
 
 STEADY = 3
 """Pixels of the screen by which the mouse may move in a click."""
@@ -54,7 +48,6 @@ class Suggester(QObject):
         layout = widget.layout()
         if isinstance(layout, QVBoxLayout):
             layout.insertWidget(layout.indexOf(widget.table) + 1, self.row)
-        self.row.set_value(USUAL)
         self.row.value_changed.connect(lambda _: self._show())
         self.row.kept.connect(self.keep)
         self.row.dropped.connect(self.end)
@@ -82,7 +75,7 @@ class Suggester(QObject):
             bench.closing.connect(self.end)
             known = np.array(bench.live.writer.read(frame))
             self._job = self._widget.thread.run(
-                _suggest(session, frame, known),
+                _suggest(session, frame, known, bench.live.engine.model),
                 on_event=self._on_event,
                 on_error=self._on_error,
                 on_end=self._on_end,
@@ -203,9 +196,9 @@ class Suggester(QObject):
 
 
 def _suggest(
-    session: Session, frame: int, known: NDArray[np.integer]
+    session: Session, frame: int, known: NDArray[np.integer], model: str
 ) -> Generator[Event, None, None]:
-    from napari_surgisam.engine.suggesting import Suggesting, suggest_objects
+    from napari_surgisam.engine.suggesting import suggest_objects, usual_suggesting
 
-    settings = Suggesting(min_iou=LEAST, min_stability=LEAST)
+    settings = usual_suggesting(model)
     yield from suggest_objects(session.tracker, session.frames, frame, settings, known)
