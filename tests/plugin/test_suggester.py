@@ -5,14 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_surgisam.engine import suggesting
+from napari_surgisam.engine.suggesting import Suggesting
 from napari_surgisam.plugin import suggester
 
 pytestmark = pytest.mark.qt
 
 
 @pytest.fixture
-def suggested(desk, qtbot):
-    """Suggestions for the two discs of frame 3."""
+def suggested(desk, qtbot, monkeypatch):
+    """Suggestions for the two discs of frame 3; the fake network finds their rims, too: small."""
+    monkeypatch.setattr(suggesting, "usual_suggesting", lambda model: Suggesting(least=100))
     desk.viewer.dims.set_current_step(0, 3)
     desk.settle()
     desk.widget.table.menu.suggestions_wanted.emit()
