@@ -104,7 +104,7 @@ class Focus:
             if prediction.presence <= 0:
                 return -1.0
             zoom = 1.0 if prediction.region is None else max(shape) / prediction.region.side
-            stable = self.steadiness * _stability(prediction.mask_logits)
+            stable = self.steadiness * float(stability(prediction.mask_logits))
             return prediction.iou + stable - self.preference * log2(zoom)
 
         return max(predictions, key=trust)
@@ -167,6 +167,17 @@ def within(query: Query, region: Region | None, shape: tuple[int, int]) -> Query
     )
 
 
+def stability(logits: Tensor) -> Tensor:
+    """Return the IoU of each (..., h, w) mask at a higher and at a lower threshold, (...).
+
+    References
+    ----------
+    Kirillov et al., Segment Anything, arXiv:2304.02643: the stability score of automatic masks.
+    """
+    inner, outer = ((logits > offset).flatten(-2).sum(-1) for offset in (1.0, -1.0))
+    return (inner + 1) / (outer + 1)
+
+
 def moved_logits(
     logits: Tensor, before: Region | None, after: Region | None, shape: tuple[int, int]
 ) -> Tensor:
@@ -189,17 +200,6 @@ def moved_logits(
     )[0, 0]
     shown = (rows.abs() <= 1) & (columns.abs() <= 1)
     return sampled.where(shown, sampled.new_tensor(_BACKGROUND))
-
-
-def _stability(logits: Tensor) -> float:
-    """Return the IoU of the masks at a higher and a lower threshold.
-
-    References
-    ----------
-    Kirillov et al., Segment Anything, arXiv:2304.02643: the stability score of automatic masks.
-    """
-    inner, outer = (float((logits > offset).sum()) for offset in (1.0, -1.0))
-    return (inner + 1) / (outer + 1)
 
 
 def _around(box: Box, shape: tuple[int, int], least: int) -> Region | None:

@@ -6,16 +6,14 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_surgisam.data.frames import FrameSource, check_frame
 from napari_surgisam.data.prompts import Point
 from napari_surgisam.data.regions import Region
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.data.suggestions import COVERED, Suggestion, distinct, uncovered
-from napari_surgisam.engine.focus import choose_focus
+from napari_surgisam.engine.focus import choose_focus, stability
 from napari_surgisam.engine.network import Prediction, Query
 from napari_surgisam.engine.tracker import Tracker
 from napari_surgisam.errors import PromptError
@@ -24,7 +22,6 @@ from napari_surgisam.jobs import Event
 POINTS_AT_ONCE = 64
 """Clicks that are asked as one batch."""
 
-_OFFSET = 1.0  # logits by which the threshold moves, to see how stable a mask is
 _TILE_OVERLAP = 0.25  # of a tile's side, so that what one cuts off lies whole in another
 
 
@@ -221,10 +218,10 @@ def _likely(
     for answer, point in zip(answers, points, strict=True):
         if not bool(answer.presence > 0):
             continue
-        stable = _stability(answer.logits)
+        stable = stability(answer.logits)
         for k in range(len(answer.ious)):
-            iou, stability = float(answer.ious[k]), float(stable[k])
-            if iou < settings.min_iou or stability < settings.min_stability:
+            iou, steady = float(answer.ious[k]), float(stable[k])
+            if iou < settings.min_iou or steady < settings.min_stability:
                 continue
             mask = StoredMask.from_logits(
                 answer.logits[k].float().cpu().numpy(),
@@ -235,17 +232,10 @@ def _likely(
                 direction=0,
                 region=answer.region,
             )
-            one = Suggestion.of(mask, shape, min(max(iou, 0.0), 1.0) * stability)
+            one = Suggestion.of(mask, shape, min(max(iou, 0.0), 1.0) * steady)
             if one is not None and _fits(one, point, region, shape, settings):
                 likely.append(one)
     return likely
-
-
-def _stability(logits: Tensor) -> Tensor:
-    """Return the IoU of each mask with itself at a higher and at a lower threshold."""
-    high = (logits > _OFFSET).flatten(1).sum(1)
-    low = (logits > -_OFFSET).flatten(1).sum(1)
-    return torch.where(low > 0, high / low.clamp(min=1), torch.zeros_like(high, dtype=torch.float))
 
 
 def _fits(
