@@ -232,3 +232,14 @@ def test_an_object_ends_sooner_in_a_volume_than_in_a_movie(tracker):
         assert all((e.predictions[1].mask_logits > 0).any() == there for e in events)
         assert all((e.memories[1].presence > 0) == there for e in events)
         assert banks[1, FORWARD][2].presence > 0  # what was clicked is there
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.9])
+def test_the_look_of_an_object_is_kept_only_where_a_volume_asks_for_it(tracker, likeness):
+    tracker.network.volume_presence, tracker.network.volume_likeness = 1.0, likeness
+    for temporal in (True, False):
+        film = MovingDiscs(length=6, temporal=temporal)
+        steps, banks = start(tracker, film, {1: [2]})
+        list(tracker.propagate(film, steps, banks))
+        kept = banks[1, FORWARD][2].look is not None
+        assert kept == (likeness > 0 and not temporal)

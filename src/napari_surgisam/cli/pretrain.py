@@ -43,7 +43,7 @@ def pretrain(
             help="Cosine of the features inside a mask with those on prompted slices, below which "
             "an object has ended in a volume."
         ),
-    ] = 0.85,
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is torch's choice.")] = 0,
     device: Device = "auto",

@@ -275,7 +275,8 @@ class Tracker:
     def _encode(self, view: FrameView, predictions: Sequence[Prediction]) -> list[Memory]:
         """Encode masks into memories that know where to look next."""
         memories = view.remember(predictions)
-        if self._ending(view.source):
+        ending = self._ending(view.source)
+        if ending and ending.likeness:
             seen = view.embed([p.region for p in predictions])
             memories = [
                 replace(m, look=look_inside(e, p.mask_logits))
