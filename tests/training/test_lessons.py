@@ -1,0 +1,33 @@
+"""What a frame attends to while clips are practised: as `RecentFrames` chooses in use."""
+
+from itertools import islice
+
+import pytest
+import torch
+
+from napari_surgisam.engine.compact_network import CompactConfig, load_compact
+from napari_surgisam.training.lessons import Lesson, Practice
+from napari_surgisam.training.synthesis import SyntheticClips
+
+pytestmark = pytest.mark.sam2
+
+
+@pytest.mark.parametrize(
+    ("corrected", "slots"),
+    [(0.0, [(0,), (0, 1), (0, 2, 1)]), (1.0, [(0,), (0, 0), (0, 0, 0)])],
+)
+@torch.no_grad()
+def test_a_corrected_frame_is_remembered_as_a_prompted_one(monkeypatch, corrected, slots):
+    torch.manual_seed(0)
+    network = load_compact(CompactConfig(image_size=64), None)
+    asked, segment = [], network.segment
+
+    def noting(embedding, queries):
+        asked.extend(q.recall.signature[0] for q in queries[:1] if q.recall is not None)
+        return segment(embedding, queries)
+
+    monkeypatch.setattr(network, "segment", noting)
+    (batch,) = islice(SyntheticClips(2, 4, 64, seed=5, layers=4), 1)
+    lesson = Lesson(objects=2, rounds=1, box=0, mask=0, several=0, corrected=corrected)
+    Practice(network, network.model)(batch, lesson, torch.Generator().manual_seed(1))
+    assert list(dict.fromkeys(asked)) == slots
