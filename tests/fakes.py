@@ -28,6 +28,7 @@ class FakeNetwork:
     mask_size = 32
     device = torch.device("cpu")
     volume_presence = volume_likeness = 0.0
+    carries_masks = False
     classes: ClassVar[dict[str, int]] = {}
 
     def __init__(self, encoder_fingerprint: str = "fake") -> None:

@@ -112,6 +112,24 @@ def test_a_small_disc_is_followed_to_the_frames_edge_and_out():
     assert len(moves) < len(visible) / 2  # it stays where it is while the disc is well inside
 
 
+def test_a_carried_mask_lies_where_it_was_in_a_window_that_grows():
+    film = SmallDisc([(250, 250)] * 40, [6.0 * 1.06**n for n in range(40)])
+    network = SharpNetwork()
+    network.carries_masks = True
+    session = session_of(film, network=network)
+    click(session, film)
+    network.queries.clear()
+    events = [e for e in session.propagate(FORWARD) if e.direction is not None]
+    asked = network.queries[-len(events) :]
+    before = events[0].memories[ONE]
+    for event, query in zip(events[1:], asked[1:], strict=True):
+        moved = moved_logits(before.mask, before.region, event.predictions[ONE].region, SHAPE)
+        torch.testing.assert_close(query.previous_logits, moved)
+        before = event.memories[ONE]
+    sides = {e.predictions[ONE].region.side for e in events}
+    assert len(sides) > 3
+
+
 def test_the_window_grows_with_its_object():
     radii = [6.0 * 1.06**n for n in range(40)]
     film = SmallDisc([(250, 250)] * 40, radii)

@@ -1,5 +1,7 @@
 """An interrupted propagation goes on exactly where it was."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,11 +43,22 @@ def test_the_latest_memories_come_back_to_the_last_bit(tmp_path):
     assert torch.equal(back.pointer, given.pointer)
     assert (back.frame, back.iou, back.presence, back.next_region) == (9, 0.25, -1.5, None)
     assert found[9, -1][7].next_region == Region(1, 2, 3, 4)
+    assert back.mask is back.look is back.region is None
     again.keep(100, 1, {})  # goes on behind the latest
     assert sorted(again.read(CPU))[:2] == [(6, -1), (7, -1)]
     assert (100, 1) in again.read(CPU)
     (tmp_path / "memories" / "000.safetensors").write_bytes(b"torn")
     assert len(again.read(CPU)) == LENGTH - 1
+
+
+def test_all_that_a_memory_holds_comes_back(tmp_path):
+    mask, look, region = torch.randn(4, 4), torch.randn(8), Region(5, 6, 7, 8)
+    given = replace(memory(3), mask=mask, look=look, region=region)
+    MemoryTail(tmp_path / "memories").keep(3, 1, {1: given})
+    back = MemoryTail(tmp_path / "memories").read(CPU)[3, 1][1]
+    for field in fields(Memory):
+        before, after = getattr(given, field.name), getattr(back, field.name)
+        assert torch.equal(before, after) if torch.is_tensor(before) else before == after
 
 
 def test_memories_that_cannot_be_written_are_said(tmp_path):

@@ -234,6 +234,26 @@ def test_an_object_ends_sooner_in_a_volume_than_in_a_movie(tracker):
         assert banks[1, FORWARD][2].presence > 0  # what was clicked is there
 
 
+@pytest.mark.parametrize("carries", [False, True])
+def test_a_network_that_carries_masks_starts_from_the_frame_before(carries):
+    film = MovingDiscs(length=12, levels=LEVELS, hidden={LEVELS[0]: range(6, 8)})
+    tracker = Tracker(FakeNetwork())
+    tracker.network.carries_masks = carries
+    steps, banks = start(tracker, film, {1: [4]}, Plan("outward"))
+    tracker.network.queries.clear()
+    events = list(tracker.propagate(film, steps, banks))
+    shown = {4: banks[1, FORWARD][4].mask}
+    for event, query in zip(events, tracker.network.queries, strict=True):
+        before = event.frame - event.direction
+        if carries and before not in (6, 7):
+            assert torch.equal(query.previous_logits, shown[before])
+            assert query.previous_logits.max() == 5  # half as sure
+        else:
+            assert query.previous_logits is None  # SAM 2, or nothing was there
+        shown[event.frame] = event.memories[1].mask
+    assert all((mask is not None) == (carries and f not in (6, 7)) for f, mask in shown.items())
+
+
 @pytest.mark.parametrize("likeness", [0.0, 0.9])
 def test_the_look_of_an_object_is_kept_only_where_a_volume_asks_for_it(tracker, likeness):
     tracker.network.volume_presence, tracker.network.volume_likeness = 1.0, likeness

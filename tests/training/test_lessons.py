@@ -31,3 +31,45 @@ def test_a_corrected_frame_is_remembered_as_a_prompted_one(monkeypatch, correcte
     lesson = Lesson(objects=2, rounds=1, box=0, mask=0, several=0, corrected=corrected)
     Practice(network, network.model)(batch, lesson, torch.Generator().manual_seed(1))
     assert list(dict.fromkeys(asked)) == slots
+
+
+@pytest.mark.parametrize("carries", [False, True])
+@torch.no_grad()
+def test_a_later_frame_starts_from_the_mask_of_the_one_before(monkeypatch, carries):
+    torch.manual_seed(0)
+    network = load_compact(CompactConfig(image_size=64, carries_masks=carries), None)
+    shown, asked, segment = [], [], network.segment
+
+    def noting(embedding, queries):
+        asked.append([q.previous_logits for q in queries])
+        shown.append(segment(embedding, queries))
+        return shown[-1]
+
+    monkeypatch.setattr(network, "segment", noting)
+    (batch,) = islice(SyntheticClips(2, 4, 64, seed=5, layers=4), 1)
+    lesson = Lesson(objects=2, rounds=1, box=0, mask=0, several=0, corrected=0)
+    Practice(network, network.model)(batch, lesson, torch.Generator().manual_seed(1))
+    assert len(asked) == 4 and asked[0] == [None] * len(asked[0])
+    for before, given in zip(shown, asked[1:], strict=False):
+        expected = [p.carried if carries else None for p in before]
+        for mask, logits in zip(expected, given, strict=True):
+            assert logits is None if mask is None else torch.equal(mask, logits)
+
+
+@torch.no_grad()
+def test_a_prediction_may_be_refined_without_a_new_click(monkeypatch):
+    torch.manual_seed(0)
+    network = load_compact(CompactConfig(image_size=64), None)
+    asked, segment = [], network.segment
+
+    def noting(embedding, queries):
+        asked.append(queries)
+        return segment(embedding, queries)
+
+    monkeypatch.setattr(network, "segment", noting)
+    (batch,) = islice(SyntheticClips(2, 1, 64, seed=5, layers=4), 1)
+    lesson = Lesson(objects=2, rounds=2, box=0, several=0, again=1.0)
+    Practice(network, network.model)(batch, lesson, torch.Generator().manual_seed(1))
+    first, second = asked
+    assert [q.points for q in first] == [q.points for q in second]
+    assert all(q.previous_logits is not None for q in second)

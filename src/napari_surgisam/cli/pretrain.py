@@ -44,6 +44,9 @@ def pretrain(
             "an object has ended in a volume."
         ),
     ] = 0.0,
+    carry_masks: Annotated[
+        bool, typer.Option(help="Refine the mask of the frame before, beside attending to memories.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is torch's choice.")] = 0,
     device: Device = "auto",
@@ -96,6 +99,7 @@ def pretrain(
             image_size=image_size,
             volume_presence=volume_presence,
             volume_likeness=volume_likeness,
+            carries_masks=carry_masks,
         ),
         device=str(chosen),
         precision=choose_precision(precision, chosen),

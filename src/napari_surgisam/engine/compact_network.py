@@ -52,8 +52,8 @@ class CompactConfig:
         Layers of the memory attention.
     refine_blocks : int
         Residual blocks on the mask decoder's upscaled embedding.
-    volume_presence, volume_likeness : float
-        See `Network`; figures of the weights, not sizes.
+    volume_presence, volume_likeness, carries_masks
+        See `Network`; what suits the weights, not sizes.
     """
 
     image_size: int = 256
@@ -65,6 +65,7 @@ class CompactConfig:
     refine_blocks: int = 2
     volume_presence: float = 0.0
     volume_likeness: float = 0.0
+    carries_masks: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CompactConfig:
@@ -233,5 +234,6 @@ def load_compact(
         encoder_fingerprint=encoder_fingerprint,
         volume_presence=config.volume_presence,
         volume_likeness=config.volume_likeness,
+        carries_masks=config.carries_masks,
         classes=classes,
     )

@@ -38,6 +38,10 @@ class Memory:
         Where to look for the object on the frame that follows; None is the whole frame.
     look : (C,) Tensor, optional
         Mean features of the frame inside the mask, where a volume's `Ending` asks for them.
+    mask : (h, w) Tensor, optional
+        `Prediction.carried` of the mask that was remembered, for a network that takes it up.
+    region : Region, optional
+        Part of the frame that `mask` covers; None is all of it.
     """
 
     frame: int
@@ -47,6 +51,8 @@ class Memory:
     presence: float
     next_region: Region | None = None
     look: Tensor | None = None
+    mask: Tensor | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True)

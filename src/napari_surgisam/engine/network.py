@@ -18,6 +18,9 @@ from napari_surgisam.engine.memory import Memory, Recall
 ABSENT_LOGIT = -1024.0
 """Logit of every pixel of an object that is judged absent (SAM 2's NO_OBJ_SCORE)."""
 
+SUREST = 10.0
+"""Logits beyond this say no more to a network that takes up a mask."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameEmbedding:
@@ -157,6 +160,16 @@ class Prediction:
         """(C,) object pointer of the chosen candidate."""
         return self.pointers[self.choice]
 
+    @property
+    def carried(self) -> Tensor | None:
+        """(h, w) logits that the frame that follows starts from, or None of an absent object.
+
+        They are half as sure as they were, because objects move.
+        """
+        if self.presence <= 0:
+            return None
+        return self.logits[self.choice].detach().float().clamp(-SUREST, SUREST) / 2
+
     def choosing(self, choice: int) -> Prediction:
         """Return the same answer with another candidate chosen."""
         return replace(self, choice=choice)
@@ -201,6 +214,9 @@ class Network(Protocol):
         Identity of everything that an embedding depends on, besides the frame.
     volume_presence, volume_likeness : float
         Where a tracked object has ended in a volume: see `Ending`. 0 leaves presence as it is.
+    carries_masks : bool
+        Whether it was trained to refine an object's mask of the frame before, beside attending
+        to memories. SAM 2 was not.
     classes : mapping of str to int
         Classes that can be asked for by name, with the label of each.
     """
@@ -212,6 +228,7 @@ class Network(Protocol):
     encoder_fingerprint: str
     volume_presence: float
     volume_likeness: float
+    carries_masks: bool
     classes: Mapping[str, int]
 
     @property

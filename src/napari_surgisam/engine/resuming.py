@@ -25,6 +25,8 @@ LENGTH = 24
 
 StepMemories = Mapping[ObjectId, Memory]
 
+_TENSORS = ("tokens", "pointer", "look", "mask")  # of a memory; some have only the first two
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interrupted:
@@ -70,10 +72,12 @@ class MemoryTail:
         """
         tensors, about = {}, {}
         for object_id, memory in memories.items():
-            tensors[f"{object_id}.tokens"] = memory.tokens.detach().cpu().contiguous()
-            tensors[f"{object_id}.pointer"] = memory.pointer.detach().cpu().contiguous()
-            region = None if memory.next_region is None else asdict(memory.next_region)
-            about[object_id] = [memory.iou, memory.presence, region]
+            for name in _TENSORS:
+                if (tensor := getattr(memory, name)) is not None:
+                    tensors[f"{object_id}.{name}"] = tensor.detach().cpu().contiguous()
+            regions = (memory.next_region, memory.region)
+            places = [None if region is None else asdict(region) for region in regions]
+            about[object_id] = [memory.iou, memory.presence, *places]
         step = {"number": self._count, "frame": frame, "direction": direction}
         header = json.dumps({**step, "objects": about})
         place = self._folder / f"{self._count % LENGTH:03d}.safetensors"
@@ -105,15 +109,20 @@ def _read(file: Path, device: torch.device) -> tuple[int, tuple[int, int], StepM
     with safe_open(file, framework="pt") as tensors:
         about = json.loads(tensors.metadata()["about"])
         frame, direction = int(about["frame"]), int(about["direction"])
+        names = set(tensors.keys())
         memories = {
             ObjectId(int(number)): Memory(
                 frame=frame,
-                tokens=tensors.get_tensor(f"{number}.tokens").to(device),
-                pointer=tensors.get_tensor(f"{number}.pointer").to(device),
                 iou=iou,
                 presence=presence,
-                next_region=None if region is None else Region(**region),
+                next_region=None if following is None else Region(**following),
+                region=None if region is None else Region(**region),
+                **{
+                    name: tensors.get_tensor(key).to(device)
+                    for name in _TENSORS
+                    if (key := f"{number}.{name}") in names
+                },
             )
-            for number, (iou, presence, region) in about["objects"].items()
+            for number, (iou, presence, following, region) in about["objects"].items()
         }
     return int(about["number"]), (frame, direction), memories

@@ -54,7 +54,7 @@ class Sam2Network:
         Identity of the image encoder's weights and configuration.
     batched : bool
         Whether objects that are alike run as one batch. In training mode they always do.
-    volume_presence, volume_likeness : float
+    volume_presence, volume_likeness, carries_masks
         See `Network`.
     classes : mapping of str to int
         Labels of the classes whose prompts the model has, by name.
@@ -73,11 +73,13 @@ class Sam2Network:
         batched: bool = True,
         volume_presence: float = 0.0,
         volume_likeness: float = 0.0,
+        carries_masks: bool = False,
         classes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.model = model
         self.classes = classes
         self.volume_presence, self.volume_likeness = volume_presence, volume_likeness
+        self.carries_masks = carries_masks
         self.batched = batched
         self.precision = precision
         self.encoder_fingerprint = encoder_fingerprint

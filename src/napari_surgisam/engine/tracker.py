@@ -199,11 +199,17 @@ class Tracker:
         frame, direction, clip_length = step.frame, step.direction, len(view.source)
         here = {k: banks[k, direction] for k in step.object_ids}
         selections = {k: self.policy.select(bank, frame, direction) for k, bank in here.items()}
+        latest = [_latest(bank, frame, direction) for bank in here.values()]
         queries = [
-            Query(recall=bank.recall(selections[k], frame, direction), clip_length=clip_length)
-            for k, bank in here.items()
+            Query(
+                recall=bank.recall(selections[k], frame, direction),
+                clip_length=clip_length,
+                previous_logits=memory and memory.mask,
+                region=memory and memory.region,
+            )
+            for (k, bank), memory in zip(here.items(), latest, strict=True)
         ]
-        regions = [self._next_region(bank, frame, direction) for bank in here.values()]
+        regions = [memory and memory.next_region for memory in latest]
         answers = view.segment(queries, regions)
         if ending := self._ending(view.source):
             seen = view.embed([a.region for a in answers])
@@ -282,6 +288,11 @@ class Tracker:
                 replace(m, look=look_inside(e, p.mask_logits))
                 for m, e, p in zip(memories, seen, predictions, strict=True)
             ]
+        if self.network.carries_masks:
+            memories = [
+                replace(m, mask=p.carried, region=p.region)
+                for m, p in zip(memories, predictions, strict=True)
+            ]
         if self.focus is None:
             return memories
         shape = view.source.shape
@@ -289,15 +300,6 @@ class Tracker:
             replace(m, next_region=self.focus.following(p, shape, self._least_side))
             for m, p in zip(memories, predictions, strict=True)
         ]
-
-    def _next_region(self, bank: MemoryBank, frame: int, direction: Direction) -> Region | None:
-        """Return where the frame that a pass saw last, else the nearest, says to look."""
-        if self.focus is None:
-            return None
-        held = (*bank.tracked_frames, *bank.conditioning_frames)
-        passed = [f for f in held if (frame - f) * direction > 0]
-        nearest = min(passed or held, key=lambda f: abs(frame - f), default=None)
-        return None if nearest is None else bank[nearest].next_region
 
     def _ending(self, source: FrameSource) -> Ending | None:
         """Return the rules for where objects end in a volume; None in a movie, or without any."""
@@ -309,6 +311,14 @@ class Tracker:
     def _least_side(self) -> int:
         """Side of a region below which the network sees nothing new, in frame pixels."""
         return self.network.image_size // 4
+
+
+def _latest(bank: MemoryBank, frame: int, direction: Direction) -> Memory | None:
+    """Return the memory of the frame that a pass saw last, else of the nearest."""
+    held = (*bank.tracked_frames, *bank.conditioning_frames)
+    passed = [f for f in held if (frame - f) * direction > 0]
+    nearest = min(passed or held, key=lambda f: abs(frame - f), default=None)
+    return None if nearest is None else bank[nearest]
 
 
 def _read_ahead(

@@ -42,6 +42,8 @@ class Lesson:
     corrected : float
         Chance that a later frame of a clip receives one or two correction clicks, after which it
         is remembered as a prompted one.
+    again : float
+        Chance that a prediction on the prompted frame is refined as it is, with no new click.
     smallest : int
         Least area of an object on its prompted frame, in pixels.
     points : int
@@ -54,6 +56,7 @@ class Lesson:
     mask: float = 0.3
     several: float = 0.45
     corrected: float = 0.3
+    again: float = 0.0
     smallest: int = 24
     points: int = 5
 
@@ -175,7 +178,7 @@ class _Pupil:
             [self.network.remember(self._frame(0), predictions, 0)] if self.frames > 1 else []
         )
         for frame in range(1, self.frames):
-            predictions = self._later_frame(frame, memories, lesson)
+            predictions = self._later_frame(frame, memories, predictions, lesson)
             if frame + 1 < self.frames:
                 memories.append(self.network.remember(self._frame(frame), predictions, frame))
         loss = torch.stack(self.losses).mean()
@@ -206,7 +209,12 @@ class _Pupil:
             taught = turn == 0 or turn >= lesson.rounds - 2
             with torch.set_grad_enabled(learning and taught):
                 predictions = self._answer(0, queries, f"click {turn + 1}", taught=taught)
-            if turn + 1 < lesson.rounds:
+            if turn + 1 < lesson.rounds and self._draw() < lesson.again:
+                queries = [
+                    replace(q, previous_logits=p.mask_logits.detach())
+                    for q, p in zip(queries, predictions, strict=True)
+                ]
+            elif turn + 1 < lesson.rounds:
                 queries = self._corrected(queries, predictions, 0)
         if given:
             answers = self.network.segment(
@@ -227,11 +235,20 @@ class _Pupil:
         return list(zip(*rounds, strict=True))
 
     def _later_frame(
-        self, frame: int, memories: list[list[Memory]], lesson: Lesson
+        self,
+        frame: int,
+        memories: list[list[Memory]],
+        before: Sequence[Prediction],
+        lesson: Lesson,
     ) -> list[Prediction]:
+        carries = self.network.carries_masks
         queries = [
-            Query(recall=self._recall(frame, memories, k), clip_length=16)
-            for k in range(len(self.owners))
+            Query(
+                recall=self._recall(frame, memories, k),
+                clip_length=16,
+                previous_logits=prediction.carried if carries else None,
+            )
+            for k, prediction in enumerate(before)
         ]
         predictions = self._answer(frame, queries, f"frame {frame}")
         if self._draw() < lesson.corrected:
