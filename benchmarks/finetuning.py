@@ -43,7 +43,7 @@ from napari_surgisam.data.clicks import spread_clicks
 from napari_surgisam.engine.plan import Span
 from napari_surgisam.metrics.masks import dsc, iou
 from napari_surgisam.metrics.video import j_and_f
-from napari_surgisam.training.clips import MERGED
+from napari_surgisam.training.clips import WHOLE
 
 CLICKS = 3
 TUNED_ON = 20  # of the hippocampi
@@ -144,7 +144,7 @@ def score(split: Split, model: EmbeddedModel, *, by_name: bool = False) -> Score
             continue
         if by_name:
             session = model.session(case.frames)
-            for _ in session.label_classes({OBJECT: MERGED}, Span(0, len(case.frames) - 1)):
+            for _ in session.label_classes({OBJECT: WHOLE}, Span(0, len(case.frames) - 1)):
                 pass
             masks = model.masks(session)
         else:
