@@ -145,7 +145,7 @@ class _Curriculum:
             return _thinned(batch, step), Lesson(
                 objects=4, rounds=1 + step % 2, mask=0.6 if early else 0.3, again=0.25
             )
-        return batch, Lesson(objects=5, rounds=(2, 3, 2, 6)[step % 4], again=0.25)
+        return batch, Lesson(objects=5, rounds=(2, 4, 2, 8)[step % 4], again=0.25)
 
     def _next(self, key: tuple[bool, float], step: int) -> SyntheticBatch:
         """Return a batch that is new, or one that was seen some steps ago in another view.
