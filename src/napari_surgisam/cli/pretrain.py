@@ -45,7 +45,7 @@ def pretrain(
         ),
     ] = 0.0,
     carry_masks: Annotated[
-        bool, typer.Option(help="Refine the mask of the frame before, beside attending to memories.")
+        bool, typer.Option(help="Start a frame from the mask of the one before.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 is torch's choice.")] = 0,

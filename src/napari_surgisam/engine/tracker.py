@@ -204,12 +204,12 @@ class Tracker:
             Query(
                 recall=bank.recall(selections[k], frame, direction),
                 clip_length=clip_length,
-                previous_logits=memory and memory.mask,
-                region=memory and memory.region,
+                previous_logits=None if memory is None else memory.mask,
+                region=None if memory is None else memory.region,
             )
             for (k, bank), memory in zip(here.items(), latest, strict=True)
         ]
-        regions = [memory and memory.next_region for memory in latest]
+        regions = [None if memory is None else memory.next_region for memory in latest]
         answers = view.segment(queries, regions)
         if ending := self._ending(view.source):
             seen = view.embed([a.region for a in answers])
