@@ -22,7 +22,8 @@ class Ending:
     """Rules for volumes; the default leaves presence as the network says it.
 
     Networks learn from clips, in which what is prompted mostly stays; most slices of a volume
-    lack it, and what lies behind its end often continues its outline. In a movie an object turns
+    lack it, and what lies behind its end often continues its outline. So an object that one slice
+    lacks stays absent in that direction, until a prompt shows it again. In a movie an object turns
     and returns, so there these rules are not asked.
 
     Parameters
@@ -32,14 +33,10 @@ class Ending:
     likeness : float
         Cosine of the mean features inside the mask with those on the most similar prompted slice,
         below which it is something else. 0 asks for none.
-    gone : int
-        Slices in a row that lack an object, after which it stays absent in that direction, until
-        a prompt shows it again. 0: it may return. Asked only if one of the others is.
     """
 
     presence: float = 0.0
     likeness: float = 0.0
-    gone: int = 2
 
     def __bool__(self) -> bool:
         """Whether anything is asked."""
@@ -60,16 +57,9 @@ class Ending:
             likeness = _best_likeness(found, (bank[f].look for f in bank.conditioning_frames))
             if likeness is not None:
                 presence = presence.clamp(max=_PER_COSINE * (likeness - self.likeness))
-        if self.gone and self._has_ended(bank, frame, direction):
+        if _has_ended(bank, frame - direction):
             presence = presence.clamp(max=_GONE)
         return replace(prediction, presence=presence)
-
-    def _has_ended(self, bank: MemoryBank, frame: int, direction: Direction) -> bool:
-        passed = [frame - n * direction for n in range(1, self.gone + 1)]
-        return all(
-            f in bank and f not in bank.conditioning_frames and bank[f].presence <= 0
-            for f in passed
-        )
 
 
 def look_inside(embedding: FrameEmbedding, logits: Tensor) -> Tensor | None:
@@ -88,6 +78,11 @@ def look_inside(embedding: FrameEmbedding, logits: Tensor) -> Tensor | None:
         return None
     total = (features * inside).flatten(-2).sum(-1).view(-1)
     return F.normalize(total.float(), dim=0)
+
+
+def _has_ended(bank: MemoryBank, passed: int) -> bool:
+    tracked = passed in bank and passed not in bank.conditioning_frames
+    return tracked and bank[passed].presence <= 0
 
 
 def _best_likeness(found: Tensor | None, known: Iterable[Tensor | None]) -> float | None:
