@@ -63,6 +63,20 @@ def test_prompts_are_drawn_where_they_lie(network):
 
 
 @torch.no_grad()
+def test_a_mask_agrees_with_the_clicks(network):
+    (seen,) = network.embed(torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8))
+    places = [Point(y, x, positive=(y + x) % 3 > 0) for y in (5, 30, 50) for x in (9, 41, 60)]
+    (answer,) = network.segment(seen, [Query(points=tuple(places))])
+    for point in places:
+        logit = answer.logits[0, int(point.y // 4), int(point.x // 4)]
+        assert logit >= 4 if point.positive else logit <= -4
+    network.model.train()
+    (learning,) = network.segment(seen, [Query(points=tuple(places))])
+    network.model.eval()
+    assert learning.logits.abs().max() < 4
+
+
+@torch.no_grad()
 def test_a_click_attends_to_its_own_place_from_the_start():
     torch.manual_seed(0)
     model = CompactSam(CompactConfig())

@@ -67,6 +67,7 @@ class DrawnPromptEncoder(PromptEncoder):
     """
 
     radius = 0.02  # of a disc, as a share of the image's side
+    held = 4.0  # logit, at least, of a cell that was clicked on
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -100,14 +101,8 @@ class DrawnPromptEncoder(PromptEncoder):
 
     def draw(self, points: Tensor, labels: Tensor) -> Tensor:
         """Draw (B, N, 2) points (x, y) with labels as (B, 3, h, w) maps in [0, 1]."""
-        height, width = self.mask_input_size
-        scale = points.new_tensor([width, height]) / points.new_tensor(self.input_image_size[::-1])
-        xy = (points + 0.5) * scale - 0.5
-        rows = torch.arange(height, device=points.device, dtype=xy.dtype)
-        columns = torch.arange(width, device=points.device, dtype=xy.dtype)
-        dy = rows[None, None] - xy[..., 1:]  # (B, N, h)
-        dx = columns[None, None] - xy[..., :1]
-        spread = self.radius * width
+        dy, dx = self._offsets(points)
+        spread = self.radius * self.mask_input_size[1]
         discs = torch.exp(
             -(dy.square()[..., :, None] + dx.square()[..., None, :]) / (2 * spread**2)
         )
@@ -119,8 +114,31 @@ class DrawnPromptEncoder(PromptEncoder):
             first, second = labels[:, 0] == 2, labels[:, 1] == 3
             inside = (dy[:, 0] >= 0)[:, :, None] & (dx[:, 0] >= 0)[:, None, :]
             inside &= (dy[:, 1] <= 0)[:, :, None] & (dx[:, 1] <= 0)[:, None, :]
-            boxes = (inside & (first & second)[:, None, None]).to(xy.dtype)
+            boxes = (inside & (first & second)[:, None, None]).to(dy.dtype)
         return torch.stack([positive, negative, boxes], dim=1)
+
+    def hold(self, masks: Tensor, points: Tensor, labels: Tensor) -> Tensor:
+        """Return (B, M, h, w) logits that agree with (B, N, 2) points where these were clicked.
+
+        The network does not always do what a click says, least of all on objects of a few
+        pixels; a person expects it.
+        """
+        dy, dx = self._offsets(points)
+        near = dy.square()[..., :, None] + dx.square()[..., None, :] <= 0.75**2
+        inside, outside = (
+            (near & (labels == label)[..., None, None]).any(dim=1, keepdim=True) for label in (1, 0)
+        )
+        masks = torch.where(inside, masks.clamp(min=self.held), masks)
+        return torch.where(outside, masks.clamp(max=-self.held), masks)
+
+    def _offsets(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how far rows (B, N, h) and columns (B, N, w) of the mask lie from points."""
+        height, width = self.mask_input_size
+        scale = points.new_tensor([width, height]) / points.new_tensor(self.input_image_size[::-1])
+        xy = (points + 0.5) * scale - 0.5
+        rows = torch.arange(height, device=points.device, dtype=xy.dtype)
+        columns = torch.arange(width, device=points.device, dtype=xy.dtype)
+        return rows[None, None] - xy[..., 1:], columns[None, None] - xy[..., :1]
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ class PromptReader:
         sparse : (K, N, C) Tensor
         dense : (K, C, h, w) Tensor
         points : dict or None
-            Labels of the points as sam2 counts them; None where there are none.
+            Coordinates and labels of the points as sam2 names them; None where there are none.
         """
         first = queries[0]
         points, labels = self._point_inputs(queries, sizes)
@@ -60,12 +60,23 @@ class PromptReader:
             logits = [q.previous_logits for q in queries if q.previous_logits is not None]
             previous = torch.stack(logits)[:, None].to(device)
             previous = previous.clamp(-MASK_LOGIT_LIMIT, MASK_LOGIT_LIMIT)
-        sparse, dense = self.encoder(
-            points=(points.to(device), labels.to(device)), boxes=None, masks=previous
-        )
+        points, labels = points.to(device), labels.to(device)
+        sparse, dense = self.encoder(points=(points, labels), boxes=None, masks=previous)
         if first.class_name and self._prompts is not None:
             sparse = self._prompts([self._numbers[q.class_name or ""] for q in queries])
-        return sparse, dense, {"point_labels": labels} if first.prompted else None
+        named = {"point_coords": points, "point_labels": labels}
+        return sparse, dense, named if first.prompted else None
+
+    def hold(self, masks: Tensor, points: Mapping[str, Tensor] | None) -> Tensor:
+        """Return masks that agree with the clicks, if the encoder sees to that; SAM 2's does not.
+
+        While it learns, masks stay as they are.
+        """
+        hold = getattr(self.encoder, "hold", None)
+        if points is None or hold is None or self.encoder.training:
+            return masks
+        held: Tensor = hold(masks, points["point_coords"], points["point_labels"])
+        return held
 
     def _point_inputs(
         self, queries: Sequence[Query], sizes: Sequence[tuple[int, int]]

@@ -77,9 +77,8 @@ class Sam2Network:
         classes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.model = model
-        self.classes = classes
+        self.classes, self.carries_masks = classes, carries_masks
         self.volume_presence, self.volume_likeness = volume_presence, volume_likeness
-        self.carries_masks = carries_masks
         self.batched = batched
         self.precision = precision
         self.encoder_fingerprint = encoder_fingerprint
@@ -226,6 +225,7 @@ class Sam2Network:
             repeat_image=False,
             high_res_features=high_resolution,
         )
+        masks = self._prompts.hold(masks, points)
         # token by token: projected together, they would differ from sam2's in the last bit
         projected = torch.stack([model.obj_ptr_proj(token) for token in tokens.unbind(1)], dim=1)
         pointers = self._gate_pointers(projected, presence)

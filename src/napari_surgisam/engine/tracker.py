@@ -310,7 +310,7 @@ class Tracker:
     @property
     def _least_side(self) -> int:
         """Side of a region below which the network sees nothing new, in frame pixels."""
-        return self.network.image_size // 4
+        return self.network.image_size // 8
 
 
 def _latest(bank: MemoryBank, frame: int, direction: Direction) -> Memory | None:
