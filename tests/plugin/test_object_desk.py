@@ -161,6 +161,11 @@ def test_undo_leaves_an_object_to_go_on_with(desk, qtbot):
     bench.undo()
     desk.settle()
     assert set(rows(desk)) == {1} and widget.table.isEnabled()
+    desk.click(230, 4)
+    bench.prompts.points.selected_data = {0}
+    bench.prompts.points.remove_selected()
+    desk.settle()
+    assert set(rows(desk)) == {1}, "it went with its click"
     bench.add_object()
     desk.click(140, 0)
     widget.table.menu.deleted.emit((2,))

@@ -283,6 +283,7 @@ class Workbench(QObject):
         left, chosen = self.live.annotation, self.objects.selected
         if not go():
             return False
+        self.editor.travelled(left)
         self._show_prompts() if self.objects.selected == chosen else self._on_objects()
         self.tools.drawings.travelled(left)
         return True
