@@ -26,9 +26,9 @@ from collections import Counter
 from pathlib import Path
 
 import napari
-import napari.settings as napari_settings
 import numpy as np
 import psutil
+from napari import settings as napari_settings
 
 from napari_surgisam.benchmark.figures import describe_machine
 from napari_surgisam.engine import models
@@ -78,7 +78,7 @@ def keep_out_of_the_users_folders(place: Path) -> None:
     os.environ["SURGISAM_CACHE_DIR"] = str(place / "embeddings")
     os.environ["SURGISAM_SESSIONS"] = str(place / "sessions")
     os.environ["SURGISAM_CACHE_MEMORY"] = CACHE
-    setattr(napari_settings, "_CFG_PATH", str(place / "settings.yaml"))
+    napari_settings._CFG_PATH = str(place / "settings.yaml")  # noqa: SLF001
 
 
 def soak(place: Path, actions: int, seed: int) -> list[str]:

@@ -178,6 +178,20 @@ def test_undo_leaves_an_object_to_go_on_with(desk, qtbot):
     assert bench.objects.selected == bench.labels.selected_label == 1, "the brush has no object"
 
 
+def test_what_was_said_of_an_object_goes_with_it(desk, qtbot):
+    bench = desk.widget.bench
+    desk.click(230, 0)
+    bench.add_object()
+    bench.editor.show([2], False)
+    bench.editor.delete([2])
+    assert bench.session.annotation.catalogue.hidden == frozenset()
+    bench.undo()
+    assert not rows(desk)[2].visible
+    bench.redo()
+    bench.add_object()
+    assert all(row.visible for row in rows(desk).values())
+
+
 def test_a_saved_session_has_classes_and_colours(two, qtbot, tmp_path):
     bench = two.widget.bench
     bench.editor.set_classes(CLASSES, {})

@@ -199,11 +199,12 @@ class ObjectEditor(QObject):
 
     def travelled(self, left: Annotation | None) -> None:
         """Let the table have what undo or redo did to the objects that were there before."""
-        session, before = self._live.session, () if left is None else left.object_ids
-        present = () if session is None else session.object_ids
-        for object_id in self._ours.intersection(before).difference(present):
+        before = () if left is None else left.object_ids
+        now = self._live.annotation
+        present = set() if now is None else {*now.object_ids, *now.catalogue.object_ids}
+        for object_id in self._ours.intersection(before) - present:
             self._objects.remove(object_id)
-        self._objects.include(self._ours.intersection(present).difference(before))
+        self._objects.include(self._ours & present)
 
     def cancel(self) -> None:
         """Stop merging or splitting; nothing is changed then."""
