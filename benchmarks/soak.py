@@ -43,6 +43,10 @@ from watching import LIBRARIES, OURS, Watch, alive, thread_names
 CACHE = "50 MB"
 """For embeddings: by default so much that a soak ends before it is full."""
 
+PRIMITIVES = "16"
+"""That oneDNN keeps compiled, one for each shape that it has met: of 1024, its default, a soak
+meets new ones for as long as it lasts (70 MB within 100 actions)."""
+
 MOST_GROWTH = 10.0
 """MB per 100 actions in the second half that count as noise: 500 actions of leaked masks, undo
 steps or windows would take more."""
@@ -65,6 +69,8 @@ def main() -> int:
         temporary.mkdir()
         tempfile.tempdir = str(temporary)
         keep_out_of_the_users_folders(place)
+        os.environ["SURGISAM_CACHE_MEMORY"] = CACHE
+        os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = PRIMITIVES
         wrong = soak(place, options.actions, options.seed)
         wrong += [f"temporary file left: {path.name}" for path in temporary.iterdir()]
         tempfile.tempdir = None
@@ -77,7 +83,6 @@ def keep_out_of_the_users_folders(place: Path) -> None:
     """Let embeddings, sessions and preferences go to a folder."""
     os.environ["SURGISAM_CACHE_DIR"] = str(place / "embeddings")
     os.environ["SURGISAM_SESSIONS"] = str(place / "sessions")
-    os.environ["SURGISAM_CACHE_MEMORY"] = CACHE
     napari_settings._CFG_PATH = str(place / "settings.yaml")  # noqa: SLF001
 
 
