@@ -152,6 +152,46 @@ def test_an_object_is_split_on_all_frames_or_on_one(two, qtbot):
     assert "one piece on frame 5" in widget.line.message.text
 
 
+def test_undo_leaves_an_object_to_go_on_with(desk, qtbot):
+    widget, bench = desk.widget, desk.widget.bench
+    desk.click(230, 0)
+    widget.table.menu.deleted.emit((1,))
+    desk.settle()
+    desk.click(230, 4)
+    bench.undo()
+    desk.settle()
+    assert set(rows(desk)) == {1} and widget.table.isEnabled()
+    desk.click(230, 4)
+    bench.prompts.points.selected_data = {0}
+    bench.prompts.points.remove_selected()
+    desk.settle()
+    assert set(rows(desk)) == {1}, "it went with its click"
+    bench.add_object()
+    desk.click(140, 0)
+    widget.table.menu.deleted.emit((2,))
+    bench.undo()
+    desk.settle()
+    bench.select(2)
+    bench.redo()
+    desk.settle()
+    assert set(rows(desk)) == {1}
+    assert bench.objects.selected == bench.labels.selected_label == 1, "the brush has no object"
+
+
+def test_what_was_said_of_an_object_goes_with_it(desk, qtbot):
+    bench = desk.widget.bench
+    desk.click(230, 0)
+    bench.add_object()
+    bench.editor.show([2], False)
+    bench.editor.delete([2])
+    assert bench.session.annotation.catalogue.hidden == frozenset()
+    bench.undo()
+    assert not rows(desk)[2].visible
+    bench.redo()
+    bench.add_object()
+    assert all(row.visible for row in rows(desk).values())
+
+
 def test_a_saved_session_has_classes_and_colours(two, qtbot, tmp_path):
     bench = two.widget.bench
     bench.editor.set_classes(CLASSES, {})

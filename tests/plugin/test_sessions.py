@@ -377,6 +377,25 @@ def test_a_name_that_cannot_be_used_is_refused_and_the_old_one_stays(
     assert first.count('"points"') == 1 and second.count('"points"') == 2
 
 
+def test_names_that_it_had_before_can_be_used_again(on_file, qtbot, tmp_path, monkeypatch):
+    desk = on_file
+    work(desk, qtbot)
+    for frame, word in enumerate(("first", "first", "second", "first"), start=3):
+        path = tmp_path / f"{word}.surgisam"
+        monkeypatch.setattr(session_desk, "ask_for_name", lambda *_, path=path: path)
+        desk.click(140, frame, object_id=2)
+        desk.widget.sessions.save_as()
+        assert desk.widget.line.message.kind != "error", desk.widget.line.message.text
+        assert desk.widget.session_row.label.text() == word
+    annotation = desk.widget.bench.session.annotation
+    desk.viewer.layers.clear()
+    qtbot.waitUntil(lambda: desk.widget.bench is None, timeout=20_000)
+    SessionFolder(path.with_stem("second")).close()  # nothing holds it any more
+    folder = SessionFolder(path)
+    assert set(folder.read().annotation.book.entries) == set(annotation.book.entries)
+    folder.close()
+
+
 def test_the_widget_still_opens_folders_of_frames_with_naparis_reader(desk, tmp_path):
     from napari_surgisam.plugin.opening import open_file
 

@@ -158,7 +158,8 @@ class Annotation:
 
     def without_object(self, object_id: ObjectId) -> Annotation:
         """Return a copy without an object's prompts and masks; painted labels stay."""
-        if object_id not in self.object_ids:
+        catalogue = self.catalogue.without([object_id])
+        if object_id not in self.object_ids and catalogue == self.catalogue:
             return self
         return replace(
             self,
@@ -168,7 +169,7 @@ class Annotation:
             stale=_less(self.stale, [object_id]),
             accepted=_less(self.accepted, [object_id]),
             by_class=_less(self.by_class, [object_id]),
-            catalogue=self.catalogue.without([object_id]),
+            catalogue=catalogue,
         )
 
     def with_masks(self, frame: int, masks: Mapping[ObjectId, StoredMask]) -> Annotation:

@@ -33,6 +33,11 @@ class Catalogue:
     hidden: Ids = frozenset()
     locked: Ids = frozenset()
 
+    @property
+    def object_ids(self) -> Ids:
+        """Objects of which anything is said."""
+        return self.hidden.union(self.locked, self.named)
+
     def class_of(self, object_id: ObjectId) -> ObjectClass | None:
         """Return the class of an object, or None."""
         return self.classes.get(self.named.get(object_id, ""))

@@ -61,7 +61,6 @@ class ObjectEditor(QObject):
         self._live, self._objects, self._thread, self._taken = live, objects, thread, taken
         self._job: RunningJob | None = None
         self._ours: set[ObjectId] = set()  # objects that were made or taken away here
-        self._present: set[ObjectId] = set()  # those of them that the session has
         live.edited.connect(self._follow)
         live.writer.locked = lambda: self._objects.catalogue.locked
 
@@ -121,7 +120,7 @@ class ObjectEditor(QObject):
             def change(annotation: Annotation) -> Annotation:
                 return reduce(Annotation.without_object, ids, annotation)
 
-            self._own(session, ids)
+            self._ours.update(ids)
             if self._live.rewrite(lambda session: session.edit(change)):
                 self.stepped.emit()
         for object_id in ids:
@@ -166,7 +165,7 @@ class ObjectEditor(QObject):
 
         def change(annotation: Annotation) -> Annotation:
             after, ids = split_frame(annotation, known, frame, shape, new_id)
-            self._own(session, ids[1:])
+            self._ours.update(ids[1:])
             made.append(ids)
             return after
 
@@ -186,7 +185,7 @@ class ObjectEditor(QObject):
 
         def change(annotation: Annotation) -> Annotation:
             after, ids = with_suggestions(annotation, frame, suggestions, taken)
-            self._own(session, ids)
+            self._ours.update(ids)
             made.extend(ids)
             return after
 
@@ -198,6 +197,15 @@ class ObjectEditor(QObject):
             word = "suggestion is an object" if len(made) == 1 else "suggestions are objects"
             self.message.emit(Message(f"{len(made)} {word} now: correct them, and propagate."))
 
+    def travelled(self, left: Annotation | None) -> None:
+        """Let the table have what undo or redo did to the objects that were there before."""
+        before = () if left is None else left.object_ids
+        now = self._live.annotation
+        present = set() if now is None else {*now.object_ids, *now.catalogue.object_ids}
+        for object_id in self._ours.intersection(before) - present:
+            self._objects.remove(object_id)
+        self._objects.include(self._ours & present)
+
     def cancel(self) -> None:
         """Stop merging or splitting; nothing is changed then."""
         if self._job is not None:
@@ -206,22 +214,10 @@ class ObjectEditor(QObject):
     # -- steps of several methods
 
     def _follow(self) -> None:
-        """Let the table have what undo and redo did to the session."""
+        """Take up what a session says of objects."""
         session = self._live.session
-        if session is None:
-            return
-        present = self._ours & {*session.object_ids}
-        for object_id in self._present - present:
-            self._objects.remove(object_id)
-        self._objects.include(present - self._present)
-        self._present = present
-        if self._objects.follow(session.annotation.catalogue):
+        if session is not None and self._objects.follow(session.annotation.catalogue):
             self.recoloured.emit()
-
-    def _own(self, session: Session, object_ids: Iterable[ObjectId]) -> None:
-        """Note objects that are about to come or go."""
-        self._ours.update(object_ids)
-        self._present = self._ours & {*session.object_ids}
 
     def _say_of(self, change: Callable[[Session], None]) -> None:
         if self._live.session is None:
@@ -258,9 +254,8 @@ class ObjectEditor(QObject):
             if not isinstance(event, ChangeComputed):
                 self.progressed.emit(event)
             elif self._job is not None and not self._job.cancelled:
-                change, session = event.change, self._live.session
-                if session is not None:
-                    self._own(session, (*going, *event.object_ids[1:]))
+                change = event.change
+                self._ours.update((*going, *event.object_ids[1:]))
                 if self._try(lambda: self._live.rewrite(lambda session: session.edit(change))):
                     self.stepped.emit()
                     on_computed(event)

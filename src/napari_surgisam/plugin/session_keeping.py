@@ -131,18 +131,17 @@ class SessionKeeper(QObject):
         """
         if path.absolute().parent == self._notes.folder.absolute():
             raise DataError(f"{path.parent} is for sessions without a name: choose another folder.")
-        folder = SessionFolder(path, new=True)
+        held = self._held(path)
+        folder = held or SessionFolder(path, new=True)
         try:
             wait_for(partial(self._save_to, folder))
         except BaseException:
-            folder.close()
+            if held is None:
+                folder.close()
             raise
-        if self._saver is not None:
-            self._saver.close(save=False)
-        if self._folder is not None:
-            self._notes.forget(self._folder.path)
-            self._left.append(self._folder)
-        self._begin(folder)
+        if folder is not self._folder:
+            self._leave()
+            self._begin(folder)
         self.saved.emit()
 
     def close(self) -> None:
@@ -179,6 +178,21 @@ class SessionKeeper(QObject):
                 touched=MappingProxyType(touched),
                 view={**self._view, COLOURS: BY_CLASS if objects.by_class else "object"},
             )
+
+    def _held(self, path: Path) -> SessionFolder | None:
+        """Return the folder at a path where it is ours: a name that was used before, for one."""
+        for folder in (self._folder, *self._left):
+            if folder is not None and path.exists() and folder.path.samefile(path):
+                return folder
+        return None
+
+    def _leave(self) -> None:
+        """Save no more where it was saved; the folder is held for the masks that are there."""
+        if self._saver is not None:
+            self._saver.close(save=False)
+        if self._folder is not None:
+            self._notes.forget(self._folder.path)
+            self._left.append(self._folder)
 
     def _save_to(self, folder: SessionFolder) -> None:
         state = self.snapshot()

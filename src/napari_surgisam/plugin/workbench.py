@@ -183,24 +183,17 @@ class Workbench(QObject):
 
     def undo(self) -> None:
         """Take back the last click, stroke of the brush, or propagation."""
-        left = self.live.annotation
         if self._deeds and self._deeds.pop() == "stroke":
             self.live.writer.undo_stroke()
-        elif self.live.undo():
-            self._show_prompts()
-            self.tools.drawings.travelled(left)
-        else:
+        elif not self._travel(self.live.undo):
             self._say("There is nothing to undo.")
 
     def redo(self) -> None:
         """Take back the last undo of a click or propagation."""
-        left = self.live.annotation
-        if not self.live.redo():
+        if self._travel(self.live.redo):
+            self._deeds.append("step")
+        else:
             self._say("There is nothing to redo.")
-            return
-        self._deeds.append("step")
-        self._show_prompts()
-        self.tools.drawings.travelled(left)
 
     def resume(self) -> None:
         """Go on after another image was worked on."""
@@ -285,11 +278,21 @@ class Workbench(QObject):
             self.message.emit(Message(text, "note", (here,)))
         self.rows_changed.emit()
 
+    def _travel(self, go: Callable[[], bool]) -> bool:
+        """Undo or redo a step of the session; False where there is none."""
+        left, chosen = self.live.annotation, self.objects.selected
+        if not go():
+            return False
+        self.editor.travelled(left)
+        self._show_prompts() if self.objects.selected == chosen else self._on_objects()
+        self.tools.drawings.travelled(left)
+        return True
+
     def _on_objects(self) -> None:
         """Go on after objects came or went."""
         self._show_prompts()
         if not self.objects.names:
-            self.objects.add()
+            self.objects.add(self._taken())
         self.select(self.objects.selected)
 
     def _on_adopted(self, object_ids: Iterable[int]) -> None:
