@@ -29,6 +29,7 @@ class FakeNetwork:
     device = torch.device("cpu")
     volume_presence = volume_likeness = 0.0
     carries_masks = False
+    conditioning_slots = None
     classes: ClassVar[dict[str, int]] = {}
 
     def __init__(self, encoder_fingerprint: str = "fake") -> None:

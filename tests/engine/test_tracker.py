@@ -100,8 +100,10 @@ def test_memory_does_not_grow_with_the_film(tracker):
         assert len(banks[1, FORWARD].tracked_frames) <= 15
 
 
-def test_only_the_nearest_conditioning_frames_are_attended_to(film):
-    tracker = Tracker(FakeNetwork(), max_conditioning=2)
+@pytest.mark.parametrize(("asked", "network"), [(2, None), (8, 2), (None, 2)])
+def test_only_the_nearest_conditioning_frames_are_attended_to(film, asked, network):
+    tracker = Tracker(FakeNetwork(), max_conditioning=asked)
+    tracker.network.conditioning_slots = network
     steps, banks = start(tracker, film, {1: [0, 4, 8, 20]}, Plan("forward"))
     attended = {
         e.frame: e.selections[1].conditioning for e in tracker.propagate(film, steps, banks)

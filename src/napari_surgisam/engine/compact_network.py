@@ -52,7 +52,7 @@ class CompactConfig:
         Layers of the memory attention.
     refine_blocks : int
         Residual blocks on the mask decoder's upscaled embedding.
-    volume_presence, volume_likeness, carries_masks
+    volume_presence, volume_likeness, carries_masks, conditioning_slots
         See `Network`; what suits the weights, not sizes.
     """
 
@@ -66,6 +66,7 @@ class CompactConfig:
     volume_presence: float = 0.0
     volume_likeness: float = 0.0
     carries_masks: bool = False
+    conditioning_slots: int = 2
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CompactConfig:
@@ -235,5 +236,6 @@ def load_compact(
         volume_presence=config.volume_presence,
         volume_likeness=config.volume_likeness,
         carries_masks=config.carries_masks,
+        conditioning_slots=config.conditioning_slots,
         classes=classes,
     )

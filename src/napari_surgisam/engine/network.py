@@ -206,6 +206,8 @@ class Network(Protocol):
         Recent memories it can attend to (SAM 2: 6).
     pointer_slots : int
         Object pointers besides the conditioning ones (SAM 2: 15).
+    conditioning_slots : int or None
+        Prompted frames that it can attend to at once; None is any number (SAM 2).
     image_size : int
         Side of the square that a frame is resized to, in pixels.
     mask_size : int
@@ -223,6 +225,7 @@ class Network(Protocol):
 
     memory_slots: int
     pointer_slots: int
+    conditioning_slots: int | None
     image_size: int
     mask_size: int
     encoder_fingerprint: str

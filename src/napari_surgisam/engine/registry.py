@@ -88,7 +88,7 @@ def _sam2(file: str, version: str, config: str, nbytes: int, sha256: str, note: 
 # fmt: off
 _ALL = (
     ModelSpec(
-        name=EMBEDDED, architecture="compact", config="", image_size=192,
+        name=EMBEDDED, architecture="compact", config="", image_size=256,
         file="embedded.safetensors", licence="BSD-3-Clause",
         citation="napari-surgisam, docs/models.md",
         note="ships with the package; trained on synthetic clips alone",

@@ -54,7 +54,7 @@ class Sam2Network:
         Identity of the image encoder's weights and configuration.
     batched : bool
         Whether objects that are alike run as one batch. In training mode they always do.
-    volume_presence, volume_likeness, carries_masks
+    volume_presence, volume_likeness, carries_masks, conditioning_slots
         See `Network`.
     classes : mapping of str to int
         Labels of the classes whose prompts the model has, by name.
@@ -74,13 +74,14 @@ class Sam2Network:
         volume_presence: float = 0.0,
         volume_likeness: float = 0.0,
         carries_masks: bool = False,
+        conditioning_slots: int | None = None,
         classes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.model = model
         self.classes, self.carries_masks = classes, carries_masks
+        self.conditioning_slots = conditioning_slots
         self.volume_presence, self.volume_likeness = volume_presence, volume_likeness
-        self.batched = batched
-        self.precision = precision
+        self.batched, self.precision = batched, precision
         self.encoder_fingerprint = encoder_fingerprint
         self.image_size: int = model.image_size
         self.mask_size: int = 4 * model.sam_image_embedding_size

@@ -82,7 +82,8 @@ class Tracker:
         What to attend to; SAM 2's own rule by default.
     cache : EmbeddingCache
     max_conditioning : int or None
-        Prompted frames that are attended to at most, the nearest ones; None is no limit.
+        Prompted frames that are attended to at most, the nearest ones; None is no limit but
+        the network's.
     focus : Focus or None
         How to narrow down the part of a frame that is seen, object by object; None always
         shows the whole frame, as SAM 2 does.
@@ -143,7 +144,7 @@ class Tracker:
             pointer_slots=self.network.pointer_slots,
             clip_length=len(source),
             conditioning=conditioning,
-            max_conditioning=self.max_conditioning,
+            max_conditioning=self._conditioning_limit,
             image_features=features,
         )
 
@@ -306,6 +307,11 @@ class Tracker:
         network = self.network
         ending = Ending(network.volume_presence, network.volume_likeness)
         return ending if ending and not source.temporal else None
+
+    @property
+    def _conditioning_limit(self) -> int | None:
+        limits = (self.max_conditioning, self.network.conditioning_slots)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     @property
     def _least_side(self) -> int:
