@@ -77,9 +77,8 @@ class Sam2Network:
         conditioning_slots: int | None = None,
         classes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        self.model = model
-        self.classes, self.carries_masks = classes, carries_masks
-        self.conditioning_slots = conditioning_slots
+        self.model, self.classes = model, classes
+        self.carries_masks, self.conditioning_slots = carries_masks, conditioning_slots
         self.volume_presence, self.volume_likeness = volume_presence, volume_likeness
         self.batched, self.precision = batched, precision
         self.encoder_fingerprint = encoder_fingerprint
