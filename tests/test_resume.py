@@ -89,7 +89,7 @@ def test_a_file_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(tmp_p
     folder, away = tmp_path / "frames", tmp_path / "away.tif"
     folder.mkdir()
     frames = open_source(CLIP)
-    for frame in range(34):
+    for frame in range(46):
         tifffile.imwrite(folder / f"{frame:05d}.tif", frames.read(frame))
     (folder / "00030.tif").rename(away)
     (folder / "00030.tif").symlink_to(away)  # opens well, and is gone when it is read
