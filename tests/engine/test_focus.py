@@ -112,6 +112,13 @@ def test_a_small_disc_is_followed_to_the_frames_edge_and_out():
     assert len(moves) < len(visible) / 2  # it stays where it is while the disc is well inside
 
 
+def test_a_window_is_never_smaller_than_an_eighth_of_the_networks_square():
+    film = SmallDisc([(200, 203)], 1.0)
+    tracker = Tracker(SharpNetwork(), focus=Focus())
+    (answer,) = tracker.segment(film, 0, [Query(mask=film.mask(230, 0))])
+    assert answer.region.side == tracker.network.image_size // 8
+
+
 def test_a_carried_mask_lies_where_it_was_in_a_window_that_grows():
     film = SmallDisc([(250, 250)] * 40, [6.0 * 1.06**n for n in range(40)])
     network = SharpNetwork()
