@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from napari_surgisam.engine.network import FrameEmbedding, Network, Query
 from napari_surgisam.training.clip_reading import LabelledClip
-from napari_surgisam.training.lessons import ClipBatch, Lesson, Outcome, Practice
+from napari_surgisam.training.lessons import ClipBatch, Lesson, Outcome
 from napari_surgisam.training.losses import LossWeights, binary_iou, covers, masklet_loss
+from napari_surgisam.training.practice import Practice
 
 CLICKED = 0.25
 """Share of the clips whose first frame is practised with clicks."""

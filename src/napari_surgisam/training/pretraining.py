@@ -16,7 +16,8 @@ from accelerate import PartialState
 from napari_surgisam.engine.compact_network import CompactConfig, load_compact
 from napari_surgisam.engine.cpu_attention import multiply_attention
 from napari_surgisam.training.checkpoints import read_metadata
-from napari_surgisam.training.lessons import Lesson, Practice
+from napari_surgisam.training.lessons import Lesson
+from napari_surgisam.training.practice import Practice
 from napari_surgisam.training.synthesis import SyntheticBatch, SyntheticClips
 from napari_surgisam.training.trainer import FitOptions, StepTrained, fit
 
@@ -143,7 +144,12 @@ class _Curriculum:
         if moving:
             early = step < 2 * options.image_steps
             return _thinned(batch, step), Lesson(
-                objects=4, rounds=1 + step % 2, mask=0.6 if early else 0.3, again=0.25
+                objects=4,
+                rounds=1 + step % 2,
+                mask=0.6 if early else 0.3,
+                again=0.25,
+                mistaken=0.4,
+                between=0.25,
             )
         return batch, Lesson(objects=5, rounds=(2, 4, 2, 8)[step % 4], again=0.25)
 

@@ -23,7 +23,8 @@ from napari_surgisam.errors import ModelError
 from napari_surgisam.training.adapters import adapted_names, insert_adapters, merged_state
 from napari_surgisam.training.class_lessons import ClassPractice
 from napari_surgisam.training.clip_reading import ClipReader, LabelledClip, Schedule, embed_cached
-from napari_surgisam.training.lessons import Lesson, Practice
+from napari_surgisam.training.lessons import Lesson
+from napari_surgisam.training.practice import Practice
 from napari_surgisam.training.recipes import freeze, part_of, resting_modules
 from napari_surgisam.training.validation import TrackedDice
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from napari_surgisam.errors import JobError
 from napari_surgisam.jobs import Event
 from napari_surgisam.training.checkpoints import Pack, Progress, TrainingFiles, halved
-from napari_surgisam.training.lessons import ClipBatch, Lesson, Outcome, Practice
+from napari_surgisam.training.lessons import ClipBatch, Lesson, Outcome
+from napari_surgisam.training.practice import Practice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from napari_surgisam.evaluation.protocols import (
     VolumeProtocol,
 )
 from napari_surgisam.metrics.masks import dsc
-from napari_surgisam.training.lessons import Practice
+from napari_surgisam.training.practice import Practice
 
 ONE_PASS_BYTES = 48 * 10**6
 """Memory for embeddings that are looked at about once."""
