@@ -52,11 +52,11 @@ Choose = Callable[[Session, set[int]], int]
 
 
 def by_timeline(session: Session, seen: set[int]) -> int:
-    """Return the worst doubtful frame."""
+    """Return the frame that the key N shows, else the least confident one."""
     curve = _curve(session)
     for place in find_doubtful([curve]):
-        if place.worst not in seen:
-            return place.worst
+        if place.frame not in seen:
+            return place.frame
     trust = np.nan_to_num(DEFAULT(curve), nan=0.0)
     trust[list(seen)] = np.inf
     return int(trust.argmin())

@@ -1,57 +1,103 @@
-"""Neighbouring bad frames are one place; the worst comes first; what was checked is no place."""
+"""What is proposed mends most; neighbours count once; what was checked is never proposed."""
 
 import numpy as np
+import pytest
 
-from napari_surgisam.data.confidence import predicted_iou
+from napari_surgisam.data.confidence import NEAR
 from napari_surgisam.data.curves import Curve
-from napari_surgisam.data.doubtful_places import DoubtfulPlace, find_doubtful
+from napari_surgisam.data.doubtful_places import MOST, DoubtfulPlace, find_doubtful
 
 
-def curve(bad, object_id=1, length=100, presence=5.0, area=50.0, **marks):
-    iou = np.full(length, 0.9, np.float32)
-    for frame, value in bad.items():
+def curve(bad=(), object_id=1, length=100, presence=20.0, area=50.0, good=1.0, **marks):
+    iou = np.full(length, good, np.float32)
+    for frame, value in dict(bad).items():
         iou[frame] = value
     figures = (np.full(length, value, np.float32) for value in (presence, area))
     return Curve(object_id, iou, *figures, **marks)
 
 
-def found(*curves, **options):
-    options = {"least": 0.6, "apart": 3, **options}
-    return [
-        (p.object_id, p.worst, p.start, p.stop)
-        for p in find_doubtful(curves, predicted_iou, **options)
-    ]
+def stretch(start, stop, value):
+    return dict.fromkeys(range(start, stop), value)
 
 
-def test_neighbours_are_one_place_and_the_worst_place_comes_first():
-    bad = {10: 0.5, 11: 0.4, 15: 0.45, 20: 0.3, 40: 0.2}
-    assert found(curve(bad)) == [(1, 40, 40, 41), (1, 20, 20, 21), (1, 11, 10, 16)]
-    assert found(curve(bad), apart=10) == [(1, 40, 40, 41), (1, 20, 10, 21)]
+def frames(*curves):
+    return [(p.object_id, p.frame) for p in find_doubtful(curves)]
+
+
+def expected(bad, frame, length=100):
+    """Return the gain of a frame when nothing is checked, frame by frame."""
+    doubt = np.array([1 - dict(bad).get(f, 1.0) for f in range(length)])
+    return sum(doubt[f] * np.exp(-abs(f - frame) / NEAR) for f in range(length))
+
+
+def test_the_middle_of_a_doubtful_stretch_comes_first_and_its_neighbours_count_once():
+    bad = {**stretch(20, 31, 0.3), 70: 0.1}
+    first, second = find_doubtful([curve(bad)])
+    assert (first.frame, second.frame) == (25, 70)
+    assert first.gain == pytest.approx(expected(bad, 25), rel=0.02)
+    assert second.gain == pytest.approx(0.9, rel=0.05)
+    assert first.frames.start <= 20 and first.frames.stop >= 31
+
+
+def test_a_longer_stretch_comes_before_a_worse_frame_and_a_worse_stretch_before_another():
+    assert frames(curve({**stretch(10, 20, 0.6), 70: 0.0}))[0][1] in range(13, 17)
+    two = {**stretch(10, 20, 0.6), **stretch(60, 70, 0.3)}
+    assert [f in span for (_, f), span in zip(frames(curve(two)), (range(60, 70), range(10, 20)))]
+
+
+def test_far_from_what_was_checked_there_is_more_to_mend():
+    (_, best), *_ = frames(curve(stretch(0, 60, 0.6), prompted=(0,), length=60))
+    assert best > 20
+    between = find_doubtful([curve(stretch(0, 61, 0.6), prompted=(0, 60), length=61)])
+    assert abs(between[0].frame - 30) <= 1
+    near = find_doubtful([curve(stretch(0, 61, 0.6), prompted=(0, 28, 60), length=61)])
+    assert near[0].gain < between[0].gain
+
+
+def test_one_bad_frame_counts_however_near_a_checked_one_is():
+    (place,) = find_doubtful([curve({11: 0.2}, prompted=(10,))])
+    assert place.frame == 11 and place.gain == pytest.approx(0.8, abs=0.01)
+    assert find_doubtful([curve({11: 0.6}, prompted=(10,))]) == []
 
 
 def test_objects_are_ranked_together_and_never_merged():
-    both = found(curve({10: 0.4}), curve({10: 0.3, 70: 0.5}, object_id=2))
-    assert both == [(2, 10, 10, 11), (1, 10, 10, 11), (2, 70, 70, 71)]
+    both = frames(curve({10: 0.4}), curve({10: 0.3, 70: 0.45}, object_id=2))
+    assert both == [(2, 10), (1, 10), (2, 70)]
 
 
 def test_what_a_person_checked_or_will_be_made_anew_is_never_proposed():
-    bad = dict.fromkeys(range(10, 40), 0.1)
     marks = {"prompted": (20,), "stale": (range(25, 30),), "accepted": (range(30, 38),)}
-    assert found(curve(bad, **marks)) == [(1, 10, 10, 20), (1, 21, 21, 25), (1, 38, 38, 40)]
-    assert found(curve(bad, prompted=(20,)), apart=9) == [(1, 10, 10, 20), (1, 21, 21, 40)]
+    places = find_doubtful([curve(stretch(0, 100, 0.1), **marks)])
+    checked = {20, *range(25, 38)}
+    assert not checked & {p.frame for p in places}
+    assert not any(checked & set(p.frames) for p in places)
 
 
 def test_a_surely_absent_object_is_no_reason_for_doubt_but_an_unsure_one_is():
-    bad = {10: 0.1}
-    assert found(curve(bad, presence=-8.0, area=0.0)) == []
-    assert found(curve(bad, presence=-0.5, area=0.0)) == [(1, 10, 10, 11)]
-    assert found(curve(bad, presence=-8.0)) == [(1, 10, 10, 11)]
+    assert frames(curve({10: 0.1}, presence=-8.0, area=0.0)) == []
+    assert frames(curve({10: 0.1}, presence=-0.5, area=0.0)) != []
+    assert frames(curve({10: 0.1}, presence=-8.0)) != []
 
 
 def test_frames_without_a_mask_are_no_places_and_nothing_comes_of_nothing():
-    assert found(curve({5: np.nan, 6: 0.5})) == [(1, 6, 6, 7)]
+    assert frames(curve({5: np.nan, 6: 0.4})) == [(1, 6)]
     assert find_doubtful([]) == []
-    assert find_doubtful([curve({})], least=0.01) == []
-    (place,) = find_doubtful([curve({3: 0.25})], predicted_iou, least=0.3)
-    assert place == DoubtfulPlace(0.25, 1, 3, 3, 4)
-    assert place.frames == range(3, 4)
+    assert find_doubtful([curve()]) == []
+    assert find_doubtful([curve(stretch(0, 100, np.nan))]) == []
+    assert find_doubtful([curve({0: 0.2}, length=1)]) == [
+        DoubtfulPlace(pytest.approx(0.8), 1, 0, 0, 1)
+    ]
+
+
+def test_a_place_supposes_that_those_before_it_are_mended():
+    places = find_doubtful([curve(stretch(0, 3000, 0.2), length=3000)])
+    assert len(places) == MOST
+    assert np.diff(sorted(p.frame for p in places)).min() > NEAR
+    gains = [p.gain for p in places]
+    assert gains == sorted(gains, reverse=True)
+    both = curve(stretch(30, 71, 0.2))
+    first, second, *_ = find_doubtful([both])
+    fade = np.exp(-np.abs(np.arange(100) - first.frame) / NEAR)
+    again = np.exp(-np.abs(np.arange(100) - second.frame) / NEAR)
+    left = ((1 - both.iou) * np.maximum(again - fade, 0)).sum()
+    assert second.gain == pytest.approx(left, rel=0.02)

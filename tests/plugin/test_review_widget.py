@@ -79,7 +79,7 @@ def test_it_follows_segment_and_goes_below_the_canvas(desk, review, qtbot, propa
     assert "No frame is doubtful" in review.summary.text()
 
 
-def test_n_shows_the_worst_place_first_and_the_status_counts_them(
+def test_n_shows_first_where_a_click_mends_most_and_the_status_counts_the_places(
     desk, review, qtbot, propagate, doubted
 ):
     doubted.update((2, 3, 11))
@@ -87,19 +87,19 @@ def test_n_shows_the_worst_place_first_and_the_status_counts_them(
     propagate()
     assert "2 doubtful places: press N." in desk.widget.line.message.text
     qtbot.waitUntil(lambda: "2 doubtful places" in review.summary.text(), timeout=5000)
-    assert "at frame 11 of object 1" in review.summary.text()
+    assert "first frame 3 of object 1" in review.summary.text()
     keymap = {str(key): action for key, action in desk.widget.bench.prompts.points.keymap.items()}
     shown = []
     for _ in range(3):
         keymap["N"](desk.widget.bench.prompts.points)
         desk.settle()
         shown.append(desk.viewer.dims.current_step[0])
-    assert shown == [11, 3, 11]
+    assert shown == [3, 11, 3]
     assert "all were shown" in desk.widget.line.message.text
-    qtbot.waitUntil(lambda: review.timeline._here.value() == 11, timeout=5000)
-    desk.widget.bench.review.accept([1], range(10, 12))
+    qtbot.waitUntil(lambda: review.timeline._here.value() == 3, timeout=5000)
+    desk.widget.bench.review.accept([1], range(2, 4))
     desk.widget.bench.review.next_doubtful()
-    assert desk.viewer.dims.current_step[0] == 3
+    assert desk.viewer.dims.current_step[0] == 11
     desk.widget.bench.review.accept([1], range(0, 12))
     desk.widget.bench.review.next_doubtful()
     assert "No doubtful frame" in desk.widget.line.message.text

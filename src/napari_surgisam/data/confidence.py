@@ -52,12 +52,13 @@ def nearness(curve: Curve) -> Figures:
 
     Errors are carried from frame to frame. 1 on checked frames, `FAR` far from all.
     """
-    near = _near(curve.prompted, curve.accepted, len(curve))
+    near = FAR + (1 - FAR) * fading(curve.prompted, curve.accepted, len(curve))
     return np.where(curve.known, near, np.float32(np.nan))
 
 
 @lru_cache(maxsize=128)  # it stays while masks stream in
-def _near(prompted: tuple[int, ...], accepted: tuple[range, ...], length: int) -> Figures:
+def fading(prompted: tuple[int, ...], accepted: tuple[range, ...], length: int) -> Figures:
+    """Return how near each frame is to one that a person has checked: 1 there, 1/e in `NEAR`."""
     checked = np.zeros(length, np.bool_)
     checked[list(prompted)] = True
     for part in accepted:
@@ -66,7 +67,7 @@ def _near(prompted: tuple[int, ...], accepted: tuple[range, ...], length: int) -
     behind = np.maximum.accumulate(np.where(checked, frames, -np.inf))
     ahead = np.minimum.accumulate(np.where(checked, frames, np.inf)[::-1])[::-1]
     distance = np.minimum(frames - behind, ahead - frames)
-    return (FAR + (1 - FAR) * np.exp(-distance / NEAR)).astype(np.float32)
+    return np.exp(-distance / NEAR, dtype=np.float32)
 
 
 def expected_iou(curve: Curve) -> Figures:

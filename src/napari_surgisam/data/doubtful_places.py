@@ -1,22 +1,37 @@
-"""Where a person should look first."""
+"""Where a person should look first: where a correction is expected to mend most.
+
+A correction mends its own frame, and what lies nearer to it than to any frame that was checked
+before, the less the further away. How much there is to mend is the doubt, 1 - `expected_iou`. So
+the middle of a long doubtful stretch comes before its worst frame, and stretches that are worse
+before others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
+from functools import lru_cache
 
 import numpy as np
 
-from napari_surgisam.data.confidence import DEFAULT, Confidence
-from napari_surgisam.data.curves import Curve, Flags
+from napari_surgisam.data.confidence import NEAR, expected_iou, fading
+from napari_surgisam.data.curves import Curve, Figures, Flags
 from napari_surgisam.data.prompts import ObjectId
 
 LEAST = 0.2
 """Confidence under which a mask is doubtful."""
 
+LEAST_GAIN = 0.5
+"""Frames' worth of IoU that a correction must be expected to mend, for a place to be one."""
+
+MOST = 20
+"""Places of one object: many more are no list that anyone works through."""
+
 APART = 5
-"""Frames that may lie between two doubtful ones of the same place."""
+"""Frames around a place that are no place of their own."""
+
+REACH = 40
+"""Frames beyond which a correction is not counted on."""
 
 SURELY_ABSENT = -1.0
 """Presence logit under which an empty mask is no reason for doubt."""
@@ -24,55 +39,95 @@ SURELY_ABSENT = -1.0
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulPlace:
-    """Neighbouring frames on which one object's masks are doubtful.
+    """A frame whose correction would mend one object's masks there and beside it.
 
     Parameters
     ----------
-    confidence : float
-        Of the worst frame.
+    gain : float
+        What is expected to be mended: frames' worth of IoU.
     object_id : ObjectId
-    worst, start, stop : int
-        The worst frame, the first one, and the one after the last.
+    frame : int
+        The frame to correct.
+    start, stop : int
+        The first frame that would lie nearest to it, and the one after the last.
     """
 
-    confidence: float
+    gain: float
     object_id: ObjectId
-    worst: int
+    frame: int
     start: int
     stop: int
 
     @property
     def frames(self) -> range:
-        """First to last doubtful frame."""
+        """First to last frame that the correction is for."""
         return range(self.start, self.stop)
 
 
-def find_doubtful(
-    curves: Iterable[Curve],
-    confidence: Confidence = DEFAULT,
-    *,
-    least: float = LEAST,
-    apart: int = APART,
-) -> list[DoubtfulPlace]:
-    """Return the doubtful places of some objects, the worst first.
+def find_doubtful(curves: Iterable[Curve]) -> list[DoubtfulPlace]:
+    """Return the doubtful places of some objects, first those where a correction gains most.
 
-    Prompted, accepted and stale frames are never among them, and a prompted or accepted frame
-    ends a place. Of equally bad frames the first counts.
+    Each place of an object supposes that those before it are mended, so that neighbours count
+    once. Prompted, accepted and stale frames are never proposed. Of frames that gain as much
+    the first counts.
     """
+    places = (place for curve in curves for place in _places(curve))
+    return sorted(places, key=lambda place: (-place.gain, place.object_id, place.frame))
+
+
+@lru_cache(maxsize=128)  # it stays while masks of other objects stream in
+def _places(curve: Curve) -> tuple[DoubtfulPlace, ...]:
+    doubtful = _doubtful(curve)
+    doubt = np.where(doubtful, 1 - expected_iou(curve), np.float32(0))
+    held = fading(curve.prompted, curve.accepted, len(curve)).copy()
+    own = doubt * held  # the frame itself is mended wholly, however near it is
+    gain = np.where(doubtful, own + _gains(doubt, held), np.float32(0))
+    fade = _fade()
     places: list[DoubtfulPlace] = []
-    for curve in curves:
-        trust, checked = confidence(curve), curve.checked
-        doubtful = np.flatnonzero(_doubtful(curve) & (trust < least))
-        between = np.cumsum(checked)
-        breaks = (np.diff(doubtful) > apart + 1) | (np.diff(between[doubtful]) > 0)
-        for frames in np.split(doubtful, np.flatnonzero(breaks) + 1):
-            if len(frames):
-                worst = int(frames[np.argmin(trust[frames])])
-                first, stop = int(frames[0]), int(frames[-1]) + 1
-                places.append(
-                    DoubtfulPlace(float(trust[worst]), curve.object_id, worst, first, stop)
-                )
-    return sorted(places, key=attrgetter("confidence", "object_id", "start"))
+    while len(places) < MOST and gain.max(initial=0) >= LEAST_GAIN:
+        frame = int(gain.argmax())
+        first, stop = max(frame - REACH, 0), min(frame + REACH + 1, len(curve))
+        mended = fade[first - frame + REACH : stop - frame + REACH]
+        nearer = doubtful[first:stop] & (mended > held[first:stop])
+        start, end = _run(nearer, frame - first)
+        place = DoubtfulPlace(
+            float(gain[frame]), curve.object_id, frame, first + start, first + end
+        )
+        places.append(place)
+        np.maximum(held[first:stop], mended, out=held[first:stop])
+        doubtful[max(frame - APART, 0) : frame + APART + 1] = False
+        # what changed reaches as far again; twice as far for the gains to be whole
+        outer, inner = (
+            slice(max(first - n * REACH, 0), min(stop + n * REACH, len(curve))) for n in (2, 1)
+        )
+        again = _gains(doubt[outer], held[outer])[inner.start - outer.start :]
+        again = own[inner] + again[: inner.stop - inner.start]
+        gain[inner] = np.where(doubtful[inner], again, 0)
+    return tuple(places)
+
+
+def _gains(doubt: Figures, held: Figures) -> Figures:
+    """Return what a correction of each frame mends, given how near each is to a checked one."""
+    length = len(doubt)
+    padded = np.pad(np.stack([doubt, held]), ((0, 0), (REACH, REACH)))
+    gain = np.zeros(length, np.float32)
+    for offset, fade in enumerate(_fade().tolist()):
+        there, near = padded[:, offset : offset + length]
+        gain += there * np.maximum(np.float32(fade) - near, 0)
+    return gain
+
+
+@lru_cache(maxsize=1)
+def _fade() -> Figures:
+    return np.exp(-np.abs(np.arange(-REACH, REACH + 1)) / NEAR).astype(np.float32)
+
+
+def _run(flags: Flags, inside: int) -> tuple[int, int]:
+    """Return the start and stop of the run of flags around an index."""
+    outside = np.flatnonzero(~flags)
+    after = int(np.searchsorted(outside, inside))
+    start = int(outside[after - 1]) + 1 if after else 0
+    return start, int(outside[after]) if after < len(outside) else len(flags)
 
 
 def _doubtful(curve: Curve) -> Flags:

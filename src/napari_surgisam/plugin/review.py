@@ -75,9 +75,9 @@ class Review(QObject):
         if not unseen:
             self._seen.clear()
         place = (unseen or places)[0]
-        self._seen.add((place.object_id, place.worst))
+        self._seen.add((place.object_id, place.frame))
         self.chosen.emit(place.object_id)
-        self.show_frame(place.worst)
+        self.show_frame(place.frame)
         self.message.emit(self._describe(place, len(unseen) - 1 if unseen else None))
 
     def show_frame(self, frame: int) -> None:
@@ -127,9 +127,9 @@ class Review(QObject):
     def _describe(self, place: DoubtfulPlace, left: int | None) -> str:
         curve = self.curves()[place.object_id]
         name = self._objects.names.get(place.object_id, f"object {place.object_id}")
-        text = f"{name}, {self._unit} {place.worst:,}: predicted IoU {curve.iou[place.worst]:.2f}. "
+        text = f"{name}, {self._unit} {place.frame:,}: predicted IoU {curve.iou[place.frame]:.2f}. "
         if len(place.frames) > 1:
-            text += f"Doubtful on {self._span(place.frames).lower()}. "
+            text += f"A click here helps {self._span(place.frames).lower()}. "
         if left is None:
             return f"{text}This is the worst place again: all were shown."
         return f"{text}Click to correct, or accept the span; N goes on" + (

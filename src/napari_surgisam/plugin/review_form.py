@@ -27,7 +27,7 @@ from napari_surgisam.plugin.timeline_image import (
 
 HINT = (
     "Click jumps to a frame; drag selects frames; the wheel zooms. Height is confidence; "
-    "hatched is older than a click; triangles are clicks; the star is the worst place."
+    "hatched is older than a click; triangles are clicks; the star is where a click mends most."
 )
 
 LINE_TIPS = {
@@ -38,7 +38,7 @@ LINE_TIPS = {
 
 MARKS: tuple[tuple[str, RGB], ...] = (
     ("■ doubtful", DOUBT),
-    ("★ the worst", WORST),
+    ("★ correct first", WORST),
     ("■ accepted", ACCEPTED),
     ("▼ clicks", (255, 255, 255)),
     ("▨ older than a click", STALE),

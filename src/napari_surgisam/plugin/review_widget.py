@@ -169,10 +169,10 @@ class ReviewWidget(ReviewForm):
         elif not curves:
             text = NOTHING
         elif places:
-            worst = places[0]
-            name = names.get(worst.object_id, f"object {worst.object_id}")
+            first = places[0]
+            name = names.get(first.object_id, f"object {first.object_id}")
             count = f"{len(places):,} doubtful place{'s' if len(places) > 1 else ''}"
-            text = f"{count}, the worst at {bench.unit} {worst.worst:,} of {name}."
+            text = f"{count}, first {bench.unit} {first.frame:,} of {name}."
         else:
             text = f"No {bench.unit} is doubtful among those that nobody has checked."
         self.summary.setText(text)

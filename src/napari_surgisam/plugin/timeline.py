@@ -209,7 +209,7 @@ class Timeline(QWidget):
         other: dict[str, Any] = {"symbol": "t1", "size": 7, "brush": doubt}
         marks = [
             {
-                "pos": (place.worst, ids.index(place.object_id) + 0.75),
+                "pos": (place.frame, ids.index(place.object_id) + 0.75),
                 "pen": edge,
                 **(other if rank else worst),
             }
