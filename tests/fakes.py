@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_surgisam.engine.memory import Memory
-from napari_surgisam.engine.network import FrameEmbedding, Prediction, Query
+from napari_surgisam.engine.network import FrameEmbedding, Prediction, Query, Traits
 
 TOLERANCE = 20.0  # grey levels around an object's own brightness
 
@@ -27,9 +27,7 @@ class FakeNetwork:
     image_size = 128
     mask_size = 32
     device = torch.device("cpu")
-    volume_presence = volume_likeness = 0.0
-    carries_masks = False
-    conditioning_slots = None
+    traits = Traits()
     classes: ClassVar[dict[str, int]] = {}
 
     def __init__(self, encoder_fingerprint: str = "fake") -> None:

@@ -13,7 +13,7 @@ from napari_surgisam.data.regions import Region
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.focus import Focus, choose_focus, moved_logits, within
 from napari_surgisam.engine.models import EMBEDDED
-from napari_surgisam.engine.network import Prediction, Query
+from napari_surgisam.engine.network import Prediction, Query, Traits
 from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.engine.recollection import Recollection
 from napari_surgisam.engine.session import Session
@@ -122,7 +122,7 @@ def test_a_window_is_never_smaller_than_an_eighth_of_the_networks_square():
 def test_a_carried_mask_lies_where_it_was_in_a_window_that_grows():
     film = SmallDisc([(250, 250)] * 40, [6.0 * 1.06**n for n in range(40)])
     network = SharpNetwork()
-    network.carries_masks = True
+    network.traits = Traits(carries_masks=True)
     session = session_of(film, network=network)
     click(session, film)
     network.queries.clear()

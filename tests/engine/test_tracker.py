@@ -9,7 +9,7 @@ from fakes import FakeNetwork, MovingDiscs
 
 from napari_surgisam.data.prompts import Point, Prompt
 from napari_surgisam.engine.embeddings import EmbeddingCache
-from napari_surgisam.engine.network import Query
+from napari_surgisam.engine.network import Query, Traits
 from napari_surgisam.engine.plan import Direction, Plan, plan_propagation
 from napari_surgisam.engine.policies import RecentFrames
 from napari_surgisam.engine.tracker import Tracker
@@ -103,7 +103,7 @@ def test_memory_does_not_grow_with_the_film(tracker):
 @pytest.mark.parametrize(("asked", "network"), [(2, None), (8, 2), (None, 2)])
 def test_only_the_nearest_conditioning_frames_are_attended_to(film, asked, network):
     tracker = Tracker(FakeNetwork(), max_conditioning=asked)
-    tracker.network.conditioning_slots = network
+    tracker.network.traits = Traits(conditioning_slots=network)
     steps, banks = start(tracker, film, {1: [0, 4, 8, 20]}, Plan("forward"))
     attended = {
         e.frame: e.selections[1].conditioning for e in tracker.propagate(film, steps, banks)
@@ -226,7 +226,7 @@ def test_a_policy_may_choose_masks_and_carry_a_state(film):
 
 def test_an_object_ends_sooner_in_a_volume_than_in_a_movie(tracker):
     """The fake's presence is 10 where it finds something; a volume's network may want more."""
-    tracker.network.volume_presence = 12.0
+    tracker.network.traits = Traits(volume_presence=12.0)
     for temporal, there in ((True, True), (False, False)):
         film = MovingDiscs(length=6, temporal=temporal)
         steps, banks = start(tracker, film, {1: [2]})
@@ -240,7 +240,7 @@ def test_an_object_ends_sooner_in_a_volume_than_in_a_movie(tracker):
 def test_a_network_that_carries_masks_starts_from_the_frame_before(carries):
     film = MovingDiscs(length=12, levels=LEVELS, hidden={LEVELS[0]: range(6, 8)})
     tracker = Tracker(FakeNetwork())
-    tracker.network.carries_masks = carries
+    tracker.network.traits = Traits(carries_masks=carries)
     steps, banks = start(tracker, film, {1: [4]}, Plan("outward"))
     tracker.network.queries.clear()
     events = list(tracker.propagate(film, steps, banks))
@@ -258,7 +258,7 @@ def test_a_network_that_carries_masks_starts_from_the_frame_before(carries):
 
 @pytest.mark.parametrize("likeness", [0.0, 0.9])
 def test_the_look_of_an_object_is_kept_only_where_a_volume_asks_for_it(tracker, likeness):
-    tracker.network.volume_presence, tracker.network.volume_likeness = 1.0, likeness
+    tracker.network.traits = Traits(volume_presence=1.0, volume_likeness=likeness)
     for temporal in (True, False):
         film = MovingDiscs(length=6, temporal=temporal)
         steps, banks = start(tracker, film, {1: [2]})

@@ -30,6 +30,7 @@ from napari_surgisam.engine.compact_network_parts import (
     ResidualBlock,
     look_at_prompts,
 )
+from napari_surgisam.engine.network import Traits
 from napari_surgisam.engine.sam2_network import Sam2Network, add_class_prompts
 from napari_surgisam.errors import ModelError
 
@@ -53,7 +54,7 @@ class CompactConfig:
     refine_blocks : int
         Residual blocks on the mask decoder's upscaled embedding.
     volume_presence, volume_likeness, carries_masks, conditioning_slots
-        See `Network`; what suits the weights, not sizes.
+        See `Traits`.
     """
 
     image_size: int = 256
@@ -67,6 +68,11 @@ class CompactConfig:
     volume_likeness: float = 0.0
     carries_masks: bool = False
     conditioning_slots: int = 2
+
+    @property
+    def traits(self) -> Traits:
+        """What suits the weights, beside the sizes."""
+        return Traits(**{field.name: getattr(self, field.name) for field in fields(Traits)})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CompactConfig:
@@ -233,9 +239,6 @@ def load_compact(
         model,
         precision=precision,
         encoder_fingerprint=encoder_fingerprint,
-        volume_presence=config.volume_presence,
-        volume_likeness=config.volume_likeness,
-        carries_masks=config.carries_masks,
-        conditioning_slots=config.conditioning_slots,
+        traits=config.traits,
         classes=classes,
     )

@@ -195,6 +195,27 @@ class Prediction:
         return self.choosing(found[place])
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What suits a network's weights, beside their sizes; the defaults are SAM 2's.
+
+    Parameters
+    ----------
+    volume_presence, volume_likeness : float
+        Where a tracked object has ended in a volume: see `Ending`. 0 leaves presence as it is.
+    carries_masks : bool
+        Whether it was trained to refine an object's mask of the frame before, beside attending
+        to memories.
+    conditioning_slots : int or None
+        Prompted frames that it can attend to at once; None is any number.
+    """
+
+    volume_presence: float = 0.0
+    volume_likeness: float = 0.0
+    carries_masks: bool = False
+    conditioning_slots: int | None = None
+
+
 class Network(Protocol):
     """A promptable segmenter with a memory: it embeds, segments and remembers.
 
@@ -206,32 +227,23 @@ class Network(Protocol):
         Recent memories it can attend to (SAM 2: 6).
     pointer_slots : int
         Object pointers besides the conditioning ones (SAM 2: 15).
-    conditioning_slots : int or None
-        Prompted frames that it can attend to at once; None is any number (SAM 2).
     image_size : int
         Side of the square that a frame is resized to, in pixels.
     mask_size : int
         Side of the mask logits, in pixels.
     encoder_fingerprint : str
         Identity of everything that an embedding depends on, besides the frame.
-    volume_presence, volume_likeness : float
-        Where a tracked object has ended in a volume: see `Ending`. 0 leaves presence as it is.
-    carries_masks : bool
-        Whether it was trained to refine an object's mask of the frame before, beside attending
-        to memories. SAM 2 was not.
+    traits : Traits
     classes : mapping of str to int
         Classes that can be asked for by name, with the label of each.
     """
 
     memory_slots: int
     pointer_slots: int
-    conditioning_slots: int | None
     image_size: int
     mask_size: int
     encoder_fingerprint: str
-    volume_presence: float
-    volume_likeness: float
-    carries_masks: bool
+    traits: Traits
     classes: Mapping[str, int]
 
     @property

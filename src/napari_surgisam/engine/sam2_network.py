@@ -23,7 +23,13 @@ from napari_surgisam.engine.class_prompts import ClassPrompts, check_classes
 from napari_surgisam.engine.cpu_attention import multiply_attention
 from napari_surgisam.engine.devices import has_slow_attention
 from napari_surgisam.engine.memory import Memory
-from napari_surgisam.engine.network import ABSENT_LOGIT, FrameEmbedding, Prediction, Query
+from napari_surgisam.engine.network import (
+    ABSENT_LOGIT,
+    FrameEmbedding,
+    Prediction,
+    Query,
+    Traits,
+)
 from napari_surgisam.engine.network_attention import MemoryReader
 from napari_surgisam.engine.network_prompts import PromptReader
 from napari_surgisam.engine.positions import keep_positions, skip_positions
@@ -54,8 +60,8 @@ class Sam2Network:
         Identity of the image encoder's weights and configuration.
     batched : bool
         Whether objects that are alike run as one batch. In training mode they always do.
-    volume_presence, volume_likeness, carries_masks, conditioning_slots
-        See `Network`.
+    traits : Traits, optional
+        By default, SAM 2's.
     classes : mapping of str to int
         Labels of the classes whose prompts the model has, by name.
 
@@ -71,15 +77,10 @@ class Sam2Network:
         precision: torch.dtype = torch.float32,
         encoder_fingerprint: str = "",
         batched: bool = True,
-        volume_presence: float = 0.0,
-        volume_likeness: float = 0.0,
-        carries_masks: bool = False,
-        conditioning_slots: int | None = None,
+        traits: Traits | None = None,
         classes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        self.model, self.classes = model, classes
-        self.carries_masks, self.conditioning_slots = carries_masks, conditioning_slots
-        self.volume_presence, self.volume_likeness = volume_presence, volume_likeness
+        self.model, self.classes, self.traits = model, classes, traits or Traits()
         self.batched, self.precision = batched, precision
         self.encoder_fingerprint = encoder_fingerprint
         self.image_size: int = model.image_size

@@ -289,7 +289,7 @@ class Tracker:
                 replace(m, look=look_inside(e, p.mask_logits))
                 for m, e, p in zip(memories, seen, predictions, strict=True)
             ]
-        if self.network.carries_masks:
+        if self.network.traits.carries_masks:
             memories = [
                 replace(m, mask=p.carried, region=p.region)
                 for m, p in zip(memories, predictions, strict=True)
@@ -304,13 +304,13 @@ class Tracker:
 
     def _ending(self, source: FrameSource) -> Ending | None:
         """Return the rules for where objects end in a volume; None in a movie, or without any."""
-        network = self.network
-        ending = Ending(network.volume_presence, network.volume_likeness)
+        traits = self.network.traits
+        ending = Ending(traits.volume_presence, traits.volume_likeness)
         return ending if ending and not source.temporal else None
 
     @property
     def _conditioning_limit(self) -> int | None:
-        limits = (self.max_conditioning, self.network.conditioning_slots)
+        limits = (self.max_conditioning, self.network.traits.conditioning_slots)
         return min((limit for limit in limits if limit is not None), default=None)
 
     @property

@@ -121,7 +121,7 @@ class _Pupil:
             slots=self.network.memory_slots,
             pointer_slots=self.network.pointer_slots,
             clip_length=CLIP_LENGTH,
-            max_conditioning=self.network.conditioning_slots,
+            max_conditioning=self.network.traits.conditioning_slots,
         )
 
     def _remember(
@@ -207,7 +207,7 @@ class _Pupil:
         before: Sequence[Prediction],
         lesson: Lesson,
     ) -> list[Prediction]:
-        carries = self.network.carries_masks
+        carries = self.network.traits.carries_masks
         queries = [
             Query(
                 recall=_recall(bank, frame),
