@@ -105,6 +105,8 @@ def read_manifest(path: Path) -> dict[str, ManifestRow]:
 def segment_row(task: SegmentTask) -> Path:
     """Carry a row's prompts through its source and write the labels, whole or not at all.
 
+    The folder of the labels is made where there is none.
+
     Returns
     -------
     Path
@@ -129,6 +131,7 @@ def segment_row(task: SegmentTask) -> Path:
     order = next((known for known in ORDERS if known == task.order), usual)
     tracker = loaded_tracker(task.settings.of_worker())
     session = Session(frames, tracker, Annotation(book))
+    row.out.parent.mkdir(parents=True, exist_ok=True)  # a manifest may name a folder per case
     with create_labels(row.out, frames, max(book.object_ids), task.overwrite) as writer:
         for event in session.propagate(Plan(order)):
             writer.write(event.frame, session.labels(event.frame))

@@ -287,6 +287,12 @@ def test_batch_segments_each_row_and_goes_on(surgisam, manifest):
     assert not list(manifest.parent.glob(".*partial*"))
 
 
+def test_batch_makes_the_folders_that_a_manifest_names(surgisam, manifest):
+    manifest.write_text(manifest.read_text().replace("masks0.tif", "case 1/left/masks.tif"))
+    surgisam("batch", manifest, "-q")
+    assert read_labels(manifest.parent / "case 1" / "left" / "masks.tif").shape == (5, 48, 64)
+
+
 def test_batch_removes_what_a_killed_process_left_of_its_outputs(surgisam, manifest):
     folder = manifest.parent
     (folder / ".masks0.tif.0123abcd.partial").mkdir()

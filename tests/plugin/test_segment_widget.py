@@ -564,6 +564,9 @@ def test_label_classes_fills_every_frame_without_a_click(class_desk, qtbot):
     assert [row.frames for row in widget.table.rows] == ["12 ✓", "12 ✓"]
     assert "12 of 12 frames have masks" in widget.line.message.text
     assert widget.classes_button.isEnabled()
+    widget.guide.look()
+    steps = [step.done for step in widget.guide_panel.steps.steps]
+    assert steps == [True, True, False], "no click is called for"
     widget.bench.undo()
     desk.settle()
     assert not widget.bench.labels.data.any()

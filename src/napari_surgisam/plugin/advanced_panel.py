@@ -95,7 +95,10 @@ class AdvancedPanel(QWidget):
         self._prompted = QSpinBox()
         self._prompted.setRange(1, 64)
         self._prompted.setValue(MAX_CONDITIONING)
-        self._prompted.setToolTip("How many prompted frames, the nearest, each frame looks back to")
+        self._prompted.setToolTip(
+            "How many prompted frames, the nearest, each frame looks to at most. A model that was "
+            "trained with fewer looks to fewer: the embedded one to two."
+        )
         self.here = QPushButton("as the sliders are now")
         self.here.setToolTip(
             "Work on the channel, depth or time that the other sliders show at this moment"

@@ -56,7 +56,8 @@ def first_steps(session: Session | None, unit: str, *, reviewed: bool) -> tuple[
         for object_id, masklet in session.masklets.items()
     )
     texts = (text.format(unit=unit) for text in STEPS)
-    return tuple(map(FirstStep, texts, (bool(prompts), carried, carried and reviewed)))
+    begun = bool(prompts) or carried  # classes are labelled without a click
+    return tuple(map(FirstStep, texts, (begun, carried, carried and reviewed)))
 
 
 def next_step(session: Session | None, names: Mapping[ObjectId, str], unit: str) -> str:
