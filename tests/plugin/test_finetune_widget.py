@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import asdict, replace
 from types import SimpleNamespace
@@ -93,6 +94,19 @@ def test_what_cannot_work_is_refused_in_words(bench):
     assert "nothing would be left to validate" in widget.line.message.text
 
 
+def test_what_was_chosen_is_chosen_again_at_the_next_start(bench):
+    widget = bench.widget
+    widget.recipe_box.textActivated.emit("lora")
+    widget.samples_box.textActivated.emit("200")
+    widget.epochs_box.setValue(7)
+    widget.epochs_box.editingFinished.emit()
+    bench.viewer.window.remove_dock_widget(bench.dock)
+    _, again = bench.viewer.window.add_plugin_dock_widget("napari-surgisam", "Fine-tune")
+    assert again is not widget
+    chosen = (again.recipe_box.currentText(), again.samples_box.currentText())
+    assert (*chosen, again.epochs_box.value()) == ("lora", "200", 7)
+
+
 def test_a_folder_is_examined_before_and_after(bench, tmp_path):
     """Two films, one of them to validate on: the pictures show it."""
     widget = bench.widget
@@ -113,6 +127,7 @@ def test_a_killed_training_leaves_the_viewer_alive(bench, qtbot):
     widget.add_pair()
     widget.run()
     qtbot.waitUntil(lambda: len(widget.plot.losses) > 2, timeout=120_000)
+    assert re.match(r"step \d+ of \d+", widget.progress.text)
     os.kill(widget.process.pid, signal.SIGKILL)
     bench.settle()
     assert "was killed" in widget.line.message.text

@@ -25,6 +25,7 @@ from napari_surgisam.plugin.finetune_process import TuningProcess
 from napari_surgisam.plugin.layer_reading import layer_frames, layer_grid
 from napari_surgisam.plugin.message_line import Message
 from napari_surgisam.plugin.model_chooser import ModelChooser
+from napari_surgisam.plugin.preferences import remember, remembered
 from napari_surgisam.plugin.runner import JobThread
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class FinetuneWidget(FinetuneForm):
         self._parts = (self.process, self.thread, self._disconnect, self._folders)
         self.destroyed.connect(partial(_end, *self._parts))
         self._connect()
+        self._remember()
         self._list_layers()
 
     def _connect(self) -> None:
@@ -79,6 +81,14 @@ class FinetuneWidget(FinetuneForm):
         if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
             _end(*self._parts)
         return bool(super().event(event))
+
+    def _remember(self) -> None:
+        """Show what was chosen last, and note what a person chooses."""
+        for name, box in (("recipe", self.recipe_box), ("samples", self.samples_box)):
+            box.setCurrentText(str(remembered(name, box.currentText())))  # unknown: as it is
+            box.textActivated.connect(partial(remember, name))
+        self.epochs_box.setValue(int(remembered("epochs", self.epochs_box.value())))
+        self.epochs_box.editingFinished.connect(lambda: remember("epochs", self.epochs_box.value()))
 
     @property
     def busy(self) -> bool:
@@ -187,7 +197,8 @@ class FinetuneWidget(FinetuneForm):
         elif kind == "step":
             validation = event.get("validation") or {}
             self.plot.add(event["done"], event["loss"], validation.get("dsc"))
-            self.progress.advance("step", event["done"], event["total"])
+            done, total = event["done"], event["total"]
+            self.progress.advance(f"step {done:,} of {total:,}", done, total)
         elif kind == "finished":
             self.tuned = event["name"]
             before, after = event["before"].get("dsc"), event["after"].get("dsc")
