@@ -14,15 +14,15 @@ def _scene(count: int):
     return logits, truth, labels
 
 
-def test_most_leak_into_what_lies_beside_and_the_others_lose_a_piece():
+def test_half_leak_into_what_lies_beside_and_the_others_lose_a_piece():
     logits, truth, labels = _scene(200)
     damaged = with_mistakes(logits, truth, labels, torch.Generator().manual_seed(0)) > 0
     extra, lost = (damaged & ~truth).flatten(1).sum(1), (truth & ~damaged).flatten(1).sum(1)
     leaks = (extra > 0).float().mean()
-    assert 0.55 < leaks < 0.75
+    assert 0.35 < leaks < 0.65
     assert not ((extra > 0) & (lost > 0)).any()
     assert ((extra > 0) | (lost > 0)).float().mean() > 0.95
-    assert (lost[extra == 0] < 256).float().mean() > 0.8  # something is left of most
+    assert (lost[extra == 0] < 256).float().mean() > 0.6  # something is left of most
     rows = (damaged & ~truth).any(0).any(1).nonzero()[:, 0]
     assert rows.min() > 5 and rows.max() < 50  # near it
 

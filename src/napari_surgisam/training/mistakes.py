@@ -19,8 +19,8 @@ SURE = 8.0  # logits
 def with_mistakes(logits: Tensor, truth: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
     """Return mask logits with a leak beside each object, or with a piece of it lost.
 
-    Two in three leak. A leak is a disc, half of the time no further than the region of the
-    frame that it begins in, as real leaks stop at edges.
+    Half of them leak. Leaks and pieces are discs, half of the time no further than the region of
+    the frame that they begin in, as real ones stop at edges.
 
     Parameters
     ----------
@@ -42,13 +42,17 @@ def with_mistakes(logits: Tensor, truth: Tensor, labels: Tensor, random: torch.G
         return unit * (high - low) + low
 
     radius = (truth.flatten(1).sum(1) / torch.pi).sqrt()
-    beside = points_beside(truth, random, reach=0.06)
-    leak = _discs(beside, (radius * draws(0.4, 1.2)).clamp(min=0.02 * size), size, device)
-    begun = torch.stack([labels[k, round(p.y), round(p.x)] for k, p in enumerate(beside)])
     held = (draws(0, 1) < 0.5)[:, None, None]
-    leak &= ~held | (labels == begun[:, None, None])
-    hole = _discs(click_points(truth, random, central=0.0), radius * draws(0.3, 0.9), size, device)
-    leaks = (draws(0, 1) < 2 / 3)[:, None, None]
+
+    def discs(centres: list[Point], radii: Tensor) -> Tensor:
+        begun = torch.stack([labels[k, round(p.y), round(p.x)] for k, p in enumerate(centres)])
+        return _discs(centres, radii, size, device) & (~held | (labels == begun[:, None, None]))
+
+    leak = discs(
+        points_beside(truth, random, reach=0.06), (radius * draws(0.4, 1.2)).clamp(min=0.02 * size)
+    )
+    hole = discs(click_points(truth, random, central=0.0), radius * draws(0.4, 1.2))
+    leaks = (draws(0, 1) < 0.5)[:, None, None]
     present = truth.flatten(1).any(1)[:, None, None]
     extra = _resized(leak & leaks & present, logits) * SURE
     lost = _resized(hole & ~leaks & present, logits) * SURE

@@ -148,7 +148,7 @@ class _Curriculum:
                 rounds=1 + step % 2,
                 mask=0.6 if early else 0.3,
                 again=0.25,
-                mistaken=0.4,
+                mistaken=0.25,
                 between=0.25,
             )
         return batch, Lesson(objects=5, rounds=(2, 4, 2, 8)[step % 4], again=0.25)

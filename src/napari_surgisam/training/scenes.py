@@ -62,6 +62,7 @@ class _Scene:
         self.difficulty = difficulty
         self.look = draws.choose([0.35, 0.2, 0.27, 0.07, 0.11], draws.batch)
         self.time = self._times()
+        self.shake = draws.uniform(0, 1)[:, None, None]
 
     def paint(self) -> tuple[Tensor, Tensor, Tensor]:
         draws, batch, layers = self.draws, self.draws.batch, self.layers
@@ -103,17 +104,20 @@ class _Scene:
     # -- time and place
 
     def _times(self) -> Tensor:
-        """Return (B, T) times from 0, in uneven steps: dropped frames and missing slices."""
+        """Return (B, T) times from 0, in uneven steps: dropped frames and missing slices.
+
+        Half of the clips are slow: from one frame to the next most films and scans change little.
+        """
         if self.frames == 1:
             return torch.zeros(self.draws.batch, 1, device=self.look.device)
         steps = (self.draws.normal(self.draws.batch, self.frames) * 0.6).exp()
         steps[:, 0] = 0
         passed = steps.cumsum(1)
-        return passed / passed[:, -1:] * self.draws.uniform(0.25, 1.0)[:, None]
+        return passed / passed[:, -1:] * self.draws.log_uniform(0.08, 1.0)[:, None]
 
     def _jitter(self, scale: float) -> Tensor:
         steps = self.draws.normal(self.draws.batch, self.frames, 2) * scale
-        return steps * (self.time > 0)[..., None]
+        return steps * self.shake * (self.time > 0)[..., None]
 
     def _camera(self, grid: Tensor) -> Tensor:
         """Return (B, T, S, S, 2) coordinates that drift, turn and zoom, and now and then jump."""
@@ -243,7 +247,8 @@ class _Scene:
         """Give an object two colours or shades: a dark shaft with a bright tip, a striped coat."""
         draws, batch = self.draws, self.draws.batch
         tool = kind == shapes.ROD
-        banded = draws.chance(torch.where(tool, 0.7, 0.3)) & (self.look != Look.MICROSCOPY)
+        often = torch.where(self.look == Look.NATURAL, 0.5, 0.3)
+        banded = draws.chance(torch.where(tool, 0.7, often)) & (self.look != Look.MICROSCOPY)
         angle = torch.where(tool, 0.0, draws.uniform(0, 2 * pi))
         along = where[..., 0] * over_frames(angle.cos()) + where[..., 1] * over_frames(angle.sin())
         place = along - over_frames(draws.uniform(-1.2, 0.7))
