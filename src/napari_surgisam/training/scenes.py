@@ -96,9 +96,9 @@ class _Scene:
             images = self._surroundings(images, field)
             images = images + (texture - images) * alpha[:, :, None]
             labels = torch.where(alpha > 0.5, torch.tensor(layer + 1, device=device).byte(), labels)
-        labels = _with_regions(labels, regions, layers)
         images, shown = degrade(draws, images, self.look, grid)
-        labels = labels * (shown > 0.5)[:, None]
+        seen = (shown > 0.5)[:, None]
+        labels = _with_regions(labels * seen, regions * seen, layers)
         return (images * 255).round().to(torch.uint8), labels, parents
 
     # -- time and place
