@@ -9,7 +9,8 @@ Run from the repository's root::
 
 - *hippocampi*: of 31 volumes, labels merged, the first 20 tune (16 train, 4 validate, drawn by
   `--seed`), the last 11 test; three clicks on the middle slice, DSC.
-- *nuclei*: of the pictures, every third tests, the others tune; three clicks on each object, IoU.
+- *nuclei*: of the pictures, every third tests, the others tune, each nucleus a sample; three
+  clicks on each object, DSC.
 - *polyps*: each sequence tuned on the other (`--val-fraction 0`), three clicks on the first frame,
   J&F.
 - *classes*: the hippocampi by `--recipe classes`, found by name without a click, beside the untuned
@@ -41,7 +42,9 @@ from scipy.stats import bootstrap
 from napari_surgisam.benchmark.figures import describe_machine
 from napari_surgisam.data.clicks import spread_clicks
 from napari_surgisam.engine.plan import Span
-from napari_surgisam.metrics.masks import dsc, iou
+from napari_surgisam.formats.class_tables import CLASS_TABLE
+from napari_surgisam.formats.folders import read_picture
+from napari_surgisam.metrics.masks import dsc
 from napari_surgisam.metrics.video import j_and_f
 from napari_surgisam.training.clips import WHOLE
 
@@ -99,7 +102,10 @@ def splits(data: Path, out: Path, chosen: Sequence[str]) -> Iterator[Split]:
             for kind in ("images", "labels"):
                 files = sorted((data / row / kind).iterdir())
                 link([f for f in files if f.name not in names], tuning / kind)
-            yield Split(name, tuning, tuple(pictures[::3]), "IoU")
+            largest = max(int(read_picture(label).max()) for label in files)
+            rows = [f"{label},nucleus" for label in range(1, largest + 1)]
+            (tuning / CLASS_TABLE).write_text("\n".join(["label,class", *rows]), encoding="utf-8")
+            yield Split(name, tuning, tuple(pictures[::3]), "DSC")
         else:
             sequences = [c for c in cases.clips(data, 0) if c.row.startswith("vid_polyp")]
             for test, other in zip(sequences, sequences[::-1], strict=True):
@@ -137,7 +143,7 @@ def score(split: Split, model: EmbeddedModel, *, by_name: bool = False) -> Score
     for case in split.test:
         if isinstance(case, cases.Picture):
             found = [
-                iou(model.segment(case.frames, 0, spread_clicks(truth, CLICKS)), truth)
+                dsc(model.segment(case.frames, 0, spread_clicks(truth, CLICKS)), truth)
                 for truth in case.objects.values()
             ]
             scores[case.name] = float(np.mean(found))
