@@ -9,6 +9,7 @@ from fakes import FakeNetwork, HaloDiscs, MovingDiscs
 
 from napari_surgisam.data.mask_chunks import MaskShelf
 from napari_surgisam.data.prompts import Box, MaskPrompt, Point, Prompt, PromptBook
+from napari_surgisam.engine.network import Traits
 from napari_surgisam.engine.plan import Direction, Plan, Span
 from napari_surgisam.engine.recollection import Recollection
 from napari_surgisam.engine.session import Session
@@ -282,6 +283,28 @@ def test_a_click_on_a_tracked_frame_refines_it_with_its_pass_memories(session, n
     assert network.queries[-1].recall.signature == query.recall.signature
     click(session, 1, 2, shift=1)
     assert {m.frame for _, m in network.queries[-1].recall.spatial} == {4, 20, 3}
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_clicks_where_tracking_lost_the_object_are_answered_anew_by_networks_that_so(network, anew):
+    network.traits = Traits(begins_anew=anew)
+    film = MovingDiscs(length=20, levels=LEVELS, hidden={230: range(8, 12)})
+    session = Session(film, Tracker(network))
+    click(session, 1, 0)
+    run(session)
+    click(session, 1, 9, positive=False)  # not this: the object is away, and stays so
+    assert network.queries[-1].recall is not None
+    click(session, 1, 10)
+    query = network.queries[-1]
+    assert (query.recall is None, query.previous_logits is None) == (anew, anew)
+    assert session.masklets[1][10].direction == (0 if anew else FORWARD)
+    click(session, 1, 10, shift=2)  # one more refines what the first brought
+    assert network.queries[-1].previous_logits is not None
+    assert (network.queries[-1].recall is None) == anew
+    click(session, 1, 14)  # not lost
+    assert network.queries[-1].recall is not None
+    session.undo()
+    assert session.book.get(1, 14) is None and session.book.get(1, 10) is not None
 
 
 def test_a_tracked_frames_memories_are_rebuilt_when_they_are_gone(session, network, film):

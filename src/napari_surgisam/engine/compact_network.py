@@ -53,7 +53,7 @@ class CompactConfig:
         Layers of the memory attention.
     refine_blocks : int
         Residual blocks on the mask decoder's upscaled embedding.
-    volume_presence, volume_likeness, carries_masks, conditioning_slots
+    volume_presence, volume_likeness, carries_masks, conditioning_slots, begins_anew
         See `Traits`.
     """
 
@@ -68,6 +68,7 @@ class CompactConfig:
     volume_likeness: float = 0.0
     carries_masks: bool = False
     conditioning_slots: int = 2
+    begins_anew: bool = True
 
     @property
     def traits(self) -> Traits:

@@ -208,12 +208,16 @@ class Traits:
         to memories.
     conditioning_slots : int or None
         Prompted frames that it can attend to at once; None is any number.
+    begins_anew : bool
+        Whether clicks where tracking has lost the object are answered without memories, which
+        say that it is not there.
     """
 
     volume_presence: float = 0.0
     volume_likeness: float = 0.0
     carries_masks: bool = False
     conditioning_slots: int | None = None
+    begins_anew: bool = False
 
 
 class Network(Protocol):

@@ -11,7 +11,7 @@ from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.frames import FrameSource
 from napari_surgisam.data.mask_chunks import MaskChunk, MaskShelf
 from napari_surgisam.data.masklets import Masklet
-from napari_surgisam.data.prompts import ObjectId, PromptBook
+from napari_surgisam.data.prompts import ObjectId, Point, Prompt, PromptBook
 from napari_surgisam.data.scores import FrameScore, score_frames
 from napari_surgisam.data.stored_masks import StoredMask
 from napari_surgisam.engine.banks import answer_prompts, sources_of
@@ -106,6 +106,21 @@ class Session(SessionEdits):
         same = tracker.network is self.tracker.network
         annotation = self.annotation if same else self.annotation.for_another_network()
         return Session(self.frames, tracker, annotation)
+
+    def add_points(self, object_id: ObjectId, frame: int, points: Iterable[Point]) -> None:
+        """Add clicks together, as one undo step; they refine the object's mask that is shown.
+
+        Where tracking has lost the object, there is no mask to refine: networks that begin anew
+        there (`Traits`) answer the clicks by themselves. See also `SessionEdits.add_points`.
+        """
+        points = tuple(points)
+        if self.tracker.network.traits.begins_anew and any(p.positive for p in points):
+            shown = self.annotation.mask(object_id, frame)
+            clicked = self.book.get(object_id, frame) is not None
+            if shown is not None and shown.empty and not clicked:
+                self.set_prompt(Prompt(object_id, frame, points))
+                return
+        super().add_points(object_id, frame, points)
 
     def embed(self, frame: int) -> FrameEmbedding:
         """Compute a frame's embedding, or fetch it, so that a click is answered at once."""
