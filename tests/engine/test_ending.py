@@ -51,13 +51,21 @@ def test_what_looks_like_another_thing_has_ended():
 
 def test_likeness_raises_no_presence():
     assert judged(Ending(likeness=0.85), embedding((1.0, 0, 0)), presence=0.5) == 0.5
-    assert judged(Ending(likeness=0.85), embedding((1.0, 0, 0)), presence=-3.0) == -3.0
+    assert judged(Ending(likeness=0.85), embedding((1.0, 0, 0)), presence=-3.0) < 0
 
 
 def test_the_most_similar_prompted_slice_counts():
     held = bank(prompted=(5, 20))
     held.add(replace(held[20], look=torch.tensor([0.0, 1.0, 0.0])), conditioning=True)
     assert judged(Ending(likeness=0.85), embedding((0.1, 1.0, 0.0)), held) > 0
+
+
+@pytest.mark.parametrize(("seen", "presence"), [((1.0, 0.0, 0.0), -5.0), ((0.2, 1.0, 0.0), 5.0)])
+def test_an_end_is_a_guess_that_grows_surer_slice_by_slice(seen, presence):
+    rules = Ending(likeness=0.85)
+    assert judged(rules, embedding(seen), presence=presence) == pytest.approx(-0.1)
+    behind = judged(rules, embedding((1.0, 0.0, 0.0)), bank({7: -0.4}))
+    assert behind == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize(
