@@ -42,6 +42,7 @@ from scipy.stats import bootstrap
 from napari_surgisam.benchmark.figures import describe_machine
 from napari_surgisam.data.clicks import spread_clicks
 from napari_surgisam.engine.plan import Span
+from napari_surgisam.engine.registry import CACHE_VARIABLE
 from napari_surgisam.formats.class_tables import CLASS_TABLE
 from napari_surgisam.formats.folders import read_picture
 from napari_surgisam.metrics.masks import dsc
@@ -127,7 +128,8 @@ def tune(split: Split, recipe: str, samples: str, out: Path, options: argparse.N
             if value:
                 command += [flag, str(value)]
         start = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        own = {**os.environ, CACHE_VARIABLE: str(out / "cache")}  # names are taken once
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=own) as process:
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
