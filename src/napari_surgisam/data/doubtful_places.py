@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from napari_surgisam.data.confidence import NEAR, expected_iou, fading
 from napari_surgisam.data.curves import Curve, Figures, Flags
@@ -30,7 +31,7 @@ MOST = 20
 APART = 5
 """Frames around a place that are no place of their own."""
 
-REACH = 40
+REACH = 30
 """Frames beyond which a correction is not counted on."""
 
 SURELY_ABSENT = -1.0
@@ -108,13 +109,12 @@ def _places(curve: Curve) -> tuple[DoubtfulPlace, ...]:
 
 def _gains(doubt: Figures, held: Figures) -> Figures:
     """Return what a correction of each frame mends, given how near each is to a checked one."""
-    length = len(doubt)
-    padded = np.pad(np.stack([doubt, held]), ((0, 0), (REACH, REACH)))
-    gain = np.zeros(length, np.float32)
-    for offset, fade in enumerate(_fade().tolist()):
-        there, near = padded[:, offset : offset + length]
-        gain += there * np.maximum(np.float32(fade) - near, 0)
-    return gain
+    there, near = (
+        sliding_window_view(np.pad(values, REACH), 2 * REACH + 1) for values in (doubt, held)
+    )
+    nearer = np.subtract(_fade(), near)
+    np.maximum(nearer, 0, out=nearer)
+    return np.einsum("ij,ij->i", there, nearer)
 
 
 @lru_cache(maxsize=1)
