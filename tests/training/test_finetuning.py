@@ -165,10 +165,10 @@ def test_a_loss_that_is_no_number_names_its_sample(films, small_model, tmp_path,
 
 
 def _poison(monkeypatch):
-    from napari_surgisam.training import lessons
+    from napari_surgisam.training import practice
 
-    original = lessons.masklet_loss
-    monkeypatch.setattr(lessons, "masklet_loss", lambda *a: original(*a) * float("nan"))
+    original = practice.masklet_loss
+    monkeypatch.setattr(practice, "masklet_loss", lambda *a: original(*a) * float("nan"))
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(films, small_model, tmp_path):
