@@ -60,19 +60,7 @@ def test_a_later_frame_starts_from_the_mask_of_the_one_before(monkeypatch, carri
 
 @torch.no_grad()
 def test_a_prediction_may_be_refined_without_a_new_click(monkeypatch):
-    torch.manual_seed(0)
-    network = load_compact(CompactConfig(image_size=64), None)
-    asked, segment = [], network.segment
-
-    def noting(embedding, queries):
-        asked.append(queries)
-        return segment(embedding, queries)
-
-    monkeypatch.setattr(network, "segment", noting)
-    (batch,) = islice(SyntheticClips(2, 1, 64, seed=5, layers=4), 1)
-    lesson = Lesson(objects=2, rounds=2, box=0, several=0, again=1.0)
-    Practice(network, network.model)(batch, lesson, torch.Generator().manual_seed(1))
-    first, second = asked
+    first, second = _asked(monkeypatch, frames=1, lesson={"rounds": 2, "again": 1.0})
     assert [q.points for q in first] == [q.points for q in second]
     assert all(q.previous_logits is not None for q in second)
 
@@ -109,6 +97,17 @@ def test_a_mistaken_mask_is_what_the_next_frame_starts_from_and_remembers(monkey
 
 @torch.no_grad()
 def test_the_last_frame_may_be_given_and_is_then_attended_to_and_not_tracked(monkeypatch):
+    lesson = {"rounds": 1, "mask": 0, "corrected": 0, "between": 1}
+    _, given, *tracked = _asked(monkeypatch, frames=4, lesson=lesson)
+    assert all(q.mask is not None for q in given)
+    assert [q[0].recall.signature for q in tracked] == [
+        ((0, 0), (1,)),
+        ((0, 0, 1), (2, 1)),
+    ]
+
+
+def _asked(monkeypatch, frames, lesson):
+    """Return the queries of a lesson on objects that stay where they are, call by call."""
     torch.manual_seed(0)
     network = load_compact(CompactConfig(image_size=64), None)
     asked, segment = [], network.segment
@@ -118,16 +117,11 @@ def test_the_last_frame_may_be_given_and_is_then_attended_to_and_not_tracked(mon
         return segment(embedding, queries)
 
     monkeypatch.setattr(network, "segment", noting)
-    (batch,) = islice(SyntheticClips(2, 4, 64, seed=5, layers=4), 1)
-    batch = replace(batch, labels=batch.labels[:, :1].expand_as(batch.labels))  # all stay
-    lesson = Lesson(objects=2, rounds=1, box=0, mask=0, several=0, corrected=0, between=1)
+    (batch,) = islice(SyntheticClips(2, frames, 64, seed=5, layers=4), 1)
+    batch = replace(batch, labels=batch.labels[:, :1].expand_as(batch.labels))
+    lesson = Lesson(objects=2, box=0, several=0, **lesson)
     Practice(network, network.model)(batch, lesson, torch.Generator().manual_seed(1))
-    _, given, *tracked = asked
-    assert all(q.mask is not None for q in given)
-    assert [q[0].recall.signature for q in tracked] == [
-        ((0, 0), (1,)),
-        ((0, 0, 1), (2, 1)),
-    ]
+    return asked
 
 
 def _logits(predictions):
