@@ -114,7 +114,7 @@ def _gains(doubt: Figures, held: Figures) -> Figures:
     )
     nearer = np.subtract(_fade(), near)
     np.maximum(nearer, 0, out=nearer)
-    return np.einsum("ij,ij->i", there, nearer)
+    return np.asarray(np.einsum("ij,ij->i", there, nearer), np.float32)
 
 
 @lru_cache(maxsize=1)

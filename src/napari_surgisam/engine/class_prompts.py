@@ -41,6 +41,12 @@ class ClassPrompts(nn.Module):
         return self.tokens[list(numbers)]
 
 
+def add_class_prompts(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a model room for the prompts of classes, where its weights have some."""
+    if CLASS_TOKENS in state:
+        model.class_prompts = ClassPrompts(state[CLASS_TOKENS].shape)
+
+
 def with_class_prompts(checkpoint: Checkpoint, classes: Mapping[str, int], seed: int) -> Checkpoint:
     """Return weights with prompts of classes, those that they have already as they are.
 

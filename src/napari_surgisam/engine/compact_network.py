@@ -24,6 +24,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import MLP
 from torch import Tensor, nn
 
+from napari_surgisam.engine.class_prompts import add_class_prompts
 from napari_surgisam.engine.compact_network_parts import (
     ConvTrunk,
     DrawnPromptEncoder,
@@ -31,7 +32,7 @@ from napari_surgisam.engine.compact_network_parts import (
     look_at_prompts,
 )
 from napari_surgisam.engine.network import Traits
-from napari_surgisam.engine.sam2_network import Sam2Network, add_class_prompts
+from napari_surgisam.engine.sam2_network import Sam2Network
 from napari_surgisam.errors import ModelError
 
 

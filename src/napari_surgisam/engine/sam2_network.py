@@ -18,8 +18,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from napari_surgisam.engine.batching import by_group, pick, split_predictions, stack
-from napari_surgisam.engine.checkpoints import CLASS_TOKENS
-from napari_surgisam.engine.class_prompts import ClassPrompts, check_classes
+from napari_surgisam.engine.class_prompts import add_class_prompts, check_classes
 from napari_surgisam.engine.cpu_attention import multiply_attention
 from napari_surgisam.engine.devices import has_slow_attention
 from napari_surgisam.engine.memory import Memory
@@ -337,12 +336,6 @@ def load_sam2(
         batched=torch.device(device).type != "cpu",
         classes=classes,
     )
-
-
-def add_class_prompts(model: SAM2Base, state: Mapping[str, Tensor]) -> None:
-    """Give a model room for the prompts of classes, where its weights have some."""
-    if CLASS_TOKENS in state:
-        model.class_prompts = ClassPrompts(state[CLASS_TOKENS].shape)
 
 
 def _interpolate(maps: Tensor, size: int, *, antialias: bool = False) -> Tensor:

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list
-from torch import Tensor, nn
+from torch import nn
 
 from napari_surgisam.errors import JobError
 from napari_surgisam.jobs import Event
+from napari_surgisam.training.averaging import average_in, averages_in_place
 from napari_surgisam.training.checkpoints import Pack, Progress, TrainingFiles, halved
 from napari_surgisam.training.lessons import ClipBatch, Lesson, Outcome
 from napari_surgisam.training.practice import Practice
@@ -163,7 +164,7 @@ def fit(
     def validated() -> dict[str, float]:
         if validation is None:
             return {}
-        with _Swapped(model, averaged):
+        with averages_in_place(model, averaged):
             figures = [validation(practice)]
         found: dict[str, float] = broadcast_object_list(figures)[0]
         return found
@@ -200,7 +201,7 @@ def fit(
         finite = math.isfinite(loss)
         if finite:
             optimiser.step()
-            _average(averaged, model, min(options.average, (progress.step + 1) / 100))
+            average_in(averaged, model, min(options.average, (progress.step + 1) / 100))
         elif not options.rollbacks:
             where = f"on {faulty}" if faulty else "in another process"
             raise JobError(
@@ -314,30 +315,6 @@ class _ReadAhead:
         more = self.step < self.steps
         self.following = self.maker.submit(self.curriculum, self.step) if more else None
         return made
-
-
-class _Swapped:
-    """Puts the averaged weights into the model for a while."""
-
-    def __init__(self, model: nn.Module, averaged: Mapping[str, Tensor]) -> None:
-        self.model, self.averaged = model, averaged
-
-    def __enter__(self) -> None:
-        self.kept = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.model.load_state_dict(dict(self.averaged))
-        self.model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.model.load_state_dict(self.kept)
-
-
-@torch.no_grad()
-def _average(averaged: dict[str, Tensor], model: nn.Module, decay: float) -> None:
-    for name, value in model.state_dict().items():
-        if value.is_floating_point():
-            averaged[name].lerp_(value.float(), 1 - decay)
-        else:
-            averaged[name].copy_(value)
 
 
 def _rate(progress: Progress, options: FitOptions) -> float:
