@@ -18,7 +18,6 @@ from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
-from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import MLP
@@ -26,8 +25,10 @@ from torch import Tensor, nn
 
 from napari_surgisam.engine.class_prompts import add_class_prompts
 from napari_surgisam.engine.compact_network_parts import (
+    AgreeingDecoder,
     ConvTrunk,
     DrawnPromptEncoder,
+    KeptOutput,
     ResidualBlock,
     look_at_prompts,
 )
@@ -182,7 +183,7 @@ class CompactSam(SAM2Base):
             input_image_size=(self.image_size, self.image_size),
             mask_in_chans=16,
         )
-        self.sam_mask_decoder = MaskDecoder(
+        self.sam_mask_decoder = AgreeingDecoder(
             num_multimask_outputs=3,
             transformer=TwoWayTransformer(
                 depth=2, embedding_dim=width, mlp_dim=2 * width, num_heads=8
@@ -199,7 +200,7 @@ class CompactSam(SAM2Base):
         # sam2 unpacks five modules here: the refining convolutions join the last
         upscaling = self.sam_mask_decoder.output_upscaling
         refine = (ResidualBlock(width // 8) for _ in range(self.config.refine_blocks))
-        upscaling[4] = nn.Sequential(nn.GELU(), *refine)
+        upscaling[4] = KeptOutput(nn.GELU(), *refine)
         look_at_prompts(self.sam_mask_decoder.transformer)
         self.obj_ptr_proj = MLP(width, width, width, 3)
         self.obj_ptr_tpos_proj = nn.Linear(width, self.mem_dim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
@@ -67,7 +68,6 @@ class DrawnPromptEncoder(PromptEncoder):
     """
 
     radius = 0.02  # of a disc, as a share of the image's side
-    held = 4.0  # logit, at least, of a cell that was clicked on
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -117,20 +117,6 @@ class DrawnPromptEncoder(PromptEncoder):
             boxes = (inside & (first & second)[:, None, None]).to(dy.dtype)
         return torch.stack([positive, negative, boxes], dim=1)
 
-    def hold(self, masks: Tensor, points: Tensor, labels: Tensor) -> Tensor:
-        """Return (B, M, h, w) logits that agree with (B, N, 2) points where these were clicked.
-
-        The network does not always do what a click says, least of all on objects of a few
-        pixels; a person expects it.
-        """
-        dy, dx = self._offsets(points)
-        near = dy.square()[..., :, None] + dx.square()[..., None, :] <= 0.75**2
-        inside, outside = (
-            (near & (labels == label)[..., None, None]).any(dim=1, keepdim=True) for label in (1, 0)
-        )
-        masks = torch.where(inside, masks.clamp(min=self.held), masks)
-        return torch.where(outside, masks.clamp(max=-self.held), masks)
-
     def _offsets(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return how far rows (B, N, h) and columns (B, N, w) of the mask lie from points."""
         height, width = self.mask_input_size
@@ -139,6 +125,33 @@ class DrawnPromptEncoder(PromptEncoder):
         rows = torch.arange(height, device=points.device, dtype=xy.dtype)
         columns = torch.arange(width, device=points.device, dtype=xy.dtype)
         return rows[None, None] - xy[..., 1:], columns[None, None] - xy[..., :1]
+
+
+class KeptOutput(nn.Sequential):
+    """Layers whose last output can be taken away, once."""
+
+    latest: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the layers."""
+        for layer in self:
+            x = layer(x)
+        self.latest = None if self.training else x
+        return x
+
+
+class AgreeingDecoder(MaskDecoder):
+    """SAM's mask decoder, that lends what its masks were read from; see `click_agreement`.
+
+    The last of `output_upscaling` must be a `KeptOutput`.
+    """
+
+    def take_embedding(self) -> Tensor | None:
+        """Return the (B, C, h, w) embedding that the last masks were read from, the first time."""
+        kept: Any = self.output_upscaling[-1]
+        embedding: Tensor | None = kept.latest
+        kept.latest = None
+        return embedding
 
 
 @torch.no_grad()

@@ -67,17 +67,6 @@ class PromptReader:
         named = {"point_coords": points, "point_labels": labels}
         return sparse, dense, named if first.prompted else None
 
-    def hold(self, masks: Tensor, points: Mapping[str, Tensor] | None) -> Tensor:
-        """Return masks that agree with the clicks, if the encoder sees to that; SAM 2's does not.
-
-        While it learns, masks stay as they are.
-        """
-        hold = getattr(self.encoder, "hold", None)
-        if points is None or hold is None or self.encoder.training:
-            return masks
-        held: Tensor = hold(masks, points["point_coords"], points["point_labels"])
-        return held
-
     def _point_inputs(
         self, queries: Sequence[Query], sizes: Sequence[tuple[int, int]]
     ) -> tuple[Tensor, Tensor]:

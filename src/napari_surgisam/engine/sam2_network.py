@@ -19,6 +19,7 @@ from torch import Tensor
 
 from napari_surgisam.engine.batching import by_group, pick, split_predictions, stack
 from napari_surgisam.engine.class_prompts import add_class_prompts, check_classes
+from napari_surgisam.engine.click_agreement import agreed
 from napari_surgisam.engine.cpu_attention import multiply_attention
 from napari_surgisam.engine.devices import has_slow_attention
 from napari_surgisam.engine.memory import Memory
@@ -225,7 +226,7 @@ class Sam2Network:
             repeat_image=False,
             high_res_features=high_resolution,
         )
-        masks = self._prompts.hold(masks, points)
+        masks = agreed(model.sam_mask_decoder, masks, points, self.image_size)
         # token by token: projected together, they would differ from sam2's in the last bit
         projected = torch.stack([model.obj_ptr_proj(token) for token in tokens.unbind(1)], dim=1)
         pointers = self._gate_pointers(projected, presence)
