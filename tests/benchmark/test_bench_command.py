@@ -40,6 +40,12 @@ def test_both_engines_track_and_correct_the_same_footage(tmp_path):
     assert values(rows, "frames tracked")["ours, ending early"] <= 10
 
 
+def test_the_embedded_model_is_timed_beside_the_others(tmp_path):
+    rows = table(["--only", "embedded"], tmp_path / "table.md")
+    assert set(values(rows, "frames$")) == {"embedded", "SAM 2.1-T here", "official, as shipped"}
+    assert [row[5] for row in rows if row[2] == "ratio"] == ["at least 2", "at least 4"]
+
+
 def test_what_is_not_the_network_and_clicks_are_measured(tmp_path):
     rows = table(["--only", "outside", "--only", "click", "--only", "gpu"], tmp_path / "table.md")
     assert 0 < values(rows, "h264")["ours"] < 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -94,6 +94,12 @@ def in_turns(
     """
     rounds = [{name: measure() for name, measure in engines.items()} for _ in range(repeats)]
     return {name: tuple(values[name] for values in rounds) for name in engines}
+
+
+def rates(row: str, what: str, found: Mapping[str, tuple[float, ...]]) -> Iterator[Figure]:
+    """Yield the frames per second of several engines."""
+    for engine, values in found.items():
+        yield Figure(row, what, engine, values, "frames/s")
 
 
 def ratio(

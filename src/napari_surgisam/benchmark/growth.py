@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import torch
 
+from napari_surgisam.benchmark.figures import Figure, Target, ratio
 from napari_surgisam.benchmark.footage import Footage
 from napari_surgisam.benchmark.official import Official
 from napari_surgisam.benchmark.ours import tracker_of, written_pass
@@ -161,3 +162,30 @@ def peak_memory() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def flatness(row: str, what: str, samples: Samples) -> Iterator[Figure]:
+    """Yield how time and memory grow along a run; a fifth or 20 MB per 1,000 frames is noise."""
+    settled = samples.settled()
+    yield Figure(row, f"{what}: time per frame", "ours", settled.milliseconds, "ms")
+    late = (settled.late_over_early(),) if settled.frames else ()
+    what_late = f"{what}: time, last quarter over first"
+    yield Figure(row, what_late, "ours", late, target=Target("at most", 1.2))
+    yield Figure(row, f"{what}: memory", "ours", settled.megabytes, "MB")
+    for name, values, unit in (
+        ("time per frame", settled.milliseconds, "ms"),
+        ("memory", settled.megabytes, "MB"),
+    ):
+        slope, error = settled.slope(values)
+        label = f"{what}: growth of {name} per 1,000 frames, ± {error:.2g}"
+        yield Figure(row, label, "ours", (slope,), unit)
+
+
+def peak_figures(
+    what: str, engine: str, lengths: list[int], peaks: list[float], target: Target | None
+) -> Iterator[Figure]:
+    """Yield peaks of memory by length, and the ratio of the longer to the shorter one's."""
+    for n, peak in zip(lengths, peaks, strict=True):
+        yield Figure("memory", f"{what}, {n} frames", engine, (peak,), "MB")
+    compared = f"{what}: {engine}, {lengths[1]} frames over {lengths[0]}"
+    yield ratio("memory", compared, peaks[1:], peaks[:1], target)

@@ -15,6 +15,7 @@ from napari_surgisam.data.annotation import Annotation
 from napari_surgisam.data.prompts import AnyPrompt, Point, Prompt, PromptBook
 from napari_surgisam.engine.course import Update
 from napari_surgisam.engine.embeddings import EmbeddingCache
+from napari_surgisam.engine.focus import Focus
 from napari_surgisam.engine.memory import Memory
 from napari_surgisam.engine.network import FrameEmbedding, Network, Prediction
 from napari_surgisam.engine.plan import Plan
@@ -28,17 +29,28 @@ FORWARD = Plan("forward")
 ONE_PASS_BYTES = 48 * 10**6
 
 
-def tracker_of(network: Network, policy: str = "sam2", cache: int = ONE_PASS_BYTES) -> Tracker:
+def tracker_of(
+    network: Network,
+    policy: str = "sam2",
+    cache: int = ONE_PASS_BYTES,
+    focus: Focus | None = None,
+) -> Tracker:
     """Return a tracker with an empty cache of some bytes."""
-    return Tracker(network, choose_policy(policy, "embedded"), cache=EmbeddingCache(cache))
+    chosen = choose_policy(policy, "embedded")
+    return Tracker(network, chosen, cache=EmbeddingCache(cache), focus=focus)
 
 
 def first_pass(
-    network: Network, footage: Footage, prompts: Sequence[Prompt], policy: str = "sam2"
+    network: Network,
+    footage: Footage,
+    prompts: Sequence[Prompt],
+    policy: str = "sam2",
+    focus: Focus | None = None,
 ) -> float:
     """Return seconds from the movie's file to the last painted labels."""
     start = time.perf_counter()
-    session = Session(footage.open(), tracker_of(network, policy), _annotation(prompts))
+    tracker = tracker_of(network, policy, focus=focus)
+    session = Session(footage.open(), tracker, _annotation(prompts))
     for event in session.propagate(FORWARD):
         session.labels(event.frame)
     return time.perf_counter() - start

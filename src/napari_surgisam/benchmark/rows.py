@@ -13,13 +13,14 @@ import psutil
 import torch
 
 from napari_surgisam.benchmark import growth, ours
-from napari_surgisam.benchmark.figures import Figure, Target, in_turns, ratio
+from napari_surgisam.benchmark.figures import Figure, Target, in_turns, rates, ratio
 from napari_surgisam.benchmark.footage import Footage, make_footage
-from napari_surgisam.benchmark.growth import Model, Samples, in_fresh_process
+from napari_surgisam.benchmark.growth import Model, flatness, in_fresh_process, peak_figures
 from napari_surgisam.benchmark.official import Official
 from napari_surgisam.data.prompts import Prompt
 from napari_surgisam.engine.course import Update
 from napari_surgisam.engine.devices import choose_device, choose_precision
+from napari_surgisam.engine.focus import Focus
 from napari_surgisam.engine.models import load_network
 from napari_surgisam.engine.network import Network
 
@@ -112,8 +113,7 @@ def first_pass(settings: Settings) -> Iterator[Figure]:
             },
         )
         what = f"SAM 2.1-T, {size} px, {footage.length} frames"
-        for engine, values in found.items():
-            yield Figure("first-pass", what, engine, values, "frames/s")
+        yield from rates("first-pass", what, found)
         mine, equal = found["ours"], found["official, same precision"]
         loaded = [rate / (1 - share) for rate, share in zip(equal, loading, strict=True)]
         pruned, shipped = found["ours, efficient-pruning"], found["official, as shipped"]
@@ -125,6 +125,29 @@ def first_pass(settings: Settings) -> Iterator[Figure]:
             ("both out of the box", mine, shipped, Target("at least", 1.9)),
         ):
             yield ratio("first-pass", f"{what}: {how}", over, under, target)
+
+
+def embedded(settings: Settings) -> Iterator[Figure]:
+    """Frames per second of the embedded model, with its focus window, beside SAM 2.1-T."""
+    footage, size = settings.footage(settings.frames), settings.sizes[0]
+    official, network = _pair(settings, "t", size)
+    small = load_network("embedded", settings.device, image_size=size)
+    prompts = footage.clicks(1)
+    ours.first_pass(network, footage, prompts)  # warms up
+    ours.first_pass(small, footage, prompts, focus=Focus())
+    found = in_turns(
+        settings.repeats,
+        {
+            "embedded": partial(_our_rate, small, footage, prompts, focus=Focus()),
+            "SAM 2.1-T here": partial(_our_rate, network, footage, prompts),
+            "official, as shipped": partial(_rate, official, footage, prompts, SHIPPED),
+        },
+    )
+    what = f"{size} px, {footage.length} frames"
+    yield from rates("embedded", what, found)
+    for other, least in (("SAM 2.1-T here", 2), ("official, as shipped", 4)):
+        target = Target("at least", least)
+        yield ratio("embedded", f"{what}: over {other}", found["embedded"], found[other], target)
 
 
 def correction(settings: Settings) -> Iterator[Figure]:
@@ -168,8 +191,7 @@ def objects(settings: Settings) -> Iterator[Figure]:
         },
     )
     what = f"SAM 2.1-T, {size} px, {count} objects"
-    for engine, values in found.items():
-        yield Figure("objects", what, engine, values, "frames/s")
+    yield from rates("objects", what, found)
     aim = 1.2 if choose_device(settings.device).type == "cpu" else 3.0
     for engine in [e for e in found if e != "ours"]:
         target = Target("at least", aim)
@@ -187,7 +209,7 @@ def memory(settings: Settings) -> Iterator[Figure]:
             in_fresh_process(growth.peak_of_ours, model, settings.footage(n), count, out)
             for n in lengths
         ]
-        yield from _peaks(what, "ours", lengths, peaks, Target("at most", 1.1))
+        yield from peak_figures(what, "ours", lengths, peaks, Target("at most", 1.1))
         # it keeps all frames as float32, and masks and memories of each object
         room = psutil.virtual_memory().available / 2
         needed = 12 * size**2 + count * 850 * size
@@ -198,7 +220,7 @@ def memory(settings: Settings) -> Iterator[Figure]:
             in_fresh_process(growth.peak_of_official, model, settings.footage(n), count)
             for n in lengths
         ]
-        yield from _peaks(what, "official", lengths, peaks, None)
+        yield from peak_figures(what, "official", lengths, peaks, None)
 
 
 def outside(settings: Settings) -> Iterator[Figure]:
@@ -221,7 +243,7 @@ def prompts(settings: Settings) -> Iterator[Figure]:
         growth.prompt_after_prompt, model, settings.footage(settings.corrected)
     )
     what = f"embedded model, {settings.corrected} frames prompted"
-    yield from _flatness("prompts", what, samples)
+    yield from flatness("prompts", what, samples)
 
 
 def gpu(settings: Settings) -> Iterator[Figure]:
@@ -266,12 +288,13 @@ def length(settings: Settings) -> Iterator[Figure]:
     out = settings.folder / "long.zarr"
     samples = in_fresh_process(growth.long_run, model, footage, settings.minutes, out)
     done = samples.frames[-1] if samples.frames else 0
-    yield from _flatness("length", f"embedded model, 256 px, {done:,} frames", samples)
+    yield from flatness("length", f"embedded model, 256 px, {done:,} frames", samples)
 
 
 ROWS: MappingProxyType[str, Row] = MappingProxyType(
     {
         "first-pass": first_pass,
+        "embedded": embedded,
         "correction": correction,
         "objects": objects,
         "memory": memory,
@@ -299,35 +322,13 @@ def _rate(
 
 
 def _our_rate(
-    network: Network, footage: Footage, prompts: Sequence[Prompt], policy: str = "sam2"
+    network: Network,
+    footage: Footage,
+    prompts: Sequence[Prompt],
+    policy: str = "sam2",
+    focus: Focus | None = None,
 ) -> float:
-    return footage.length / ours.first_pass(network, footage, prompts, policy)
-
-
-def _flatness(row: str, what: str, samples: Samples) -> Iterator[Figure]:
-    """Yield how time and memory grow along a run; a fifth or 20 MB per 1,000 frames is noise."""
-    settled = samples.settled()
-    yield Figure(row, f"{what}: time per frame", "ours", settled.milliseconds, "ms")
-    late = (settled.late_over_early(),) if settled.frames else ()
-    what_late = f"{what}: time, last quarter over first"
-    yield Figure(row, what_late, "ours", late, target=Target("at most", 1.2))
-    yield Figure(row, f"{what}: memory", "ours", settled.megabytes, "MB")
-    for name, values, unit in (
-        ("time per frame", settled.milliseconds, "ms"),
-        ("memory", settled.megabytes, "MB"),
-    ):
-        slope, error = settled.slope(values)
-        label = f"{what}: growth of {name} per 1,000 frames, ± {error:.2g}"
-        yield Figure(row, label, "ours", (slope,), unit)
-
-
-def _peaks(
-    what: str, engine: str, lengths: list[int], peaks: list[float], target: Target | None
-) -> Iterator[Figure]:
-    for n, peak in zip(lengths, peaks, strict=True):
-        yield Figure("memory", f"{what}, {n} frames", engine, (peak,), "MB")
-    compared = f"{what}: {engine}, {lengths[1]} frames over {lengths[0]}"
-    yield ratio("memory", compared, peaks[1:], peaks[:1], target)
+    return footage.length / ours.first_pass(network, footage, prompts, policy, focus)
 
 
 def _model(settings: Settings, name: str, size: int) -> Model:

@@ -17,8 +17,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="ROW",
-            help="first-pass, correction, objects, memory, outside, prompts, gpu, click or "
-            "length. May be given several times. Default: all, which takes hours.",
+            help="first-pass, embedded, correction, objects, memory, outside, prompts, gpu, click "
+            "or length. May be given several times. Default: all, which takes hours.",
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,

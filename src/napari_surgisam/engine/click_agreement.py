@@ -38,7 +38,7 @@ FLOOR = 0.1
 def agreed(
     decoder: nn.Module, masks: Tensor, points: Mapping[str, Tensor] | None, image_size: int
 ) -> Tensor:
-    """Return masks as the clicks want them, where their decoder lends its embedding. SAM 2's does not.
+    """Return masks as the clicks want them, where their decoder lends its embedding.
 
     Parameters
     ----------
