@@ -10,8 +10,7 @@ frame, propagated. In each round the annotator looks at one frame, clicks the ce
 error, or accepts it where nothing is to be clicked, and what became stale is propagated again.
 Which frame, is what is compared:
 
-- *timeline*: the worst doubtful place, as the key N shows it; where none is left, the frame of
-  the lowest confidence that was not looked at;
+- *timeline*: the worst doubtful place, as the key N shows it; where none is left, as *evenly*;
 - *evenly*: the middle of the longest stretch between frames that were looked at;
 - *random*: any other frame, in `--orders` orders, of which the mean counts.
 
@@ -37,7 +36,6 @@ from numpy.typing import NDArray
 
 from napari_surgisam.benchmark.figures import describe_machine
 from napari_surgisam.data.clicks import correction_click, spread_clicks
-from napari_surgisam.data.confidence import DEFAULT
 from napari_surgisam.data.curves import Curve, read_curves
 from napari_surgisam.data.doubtful_places import find_doubtful
 from napari_surgisam.engine.course import Update
@@ -52,14 +50,9 @@ Choose = Callable[[Session, set[int]], int]
 
 
 def by_timeline(session: Session, seen: set[int]) -> int:
-    """Return the frame that the key N shows, else the least confident one."""
-    curve = _curve(session)
-    for place in find_doubtful([curve]):
-        if place.frame not in seen:
-            return place.frame
-    trust = np.nan_to_num(DEFAULT(curve), nan=0.0)
-    trust[list(seen)] = np.inf
-    return int(trust.argmin())
+    """Return the frame that the key N shows, else the middle of the longest unseen stretch."""
+    places = (place.frame for place in find_doubtful([_curve(session)]))
+    return next((frame for frame in places if frame not in seen), evenly(session, seen))
 
 
 def evenly(session: Session, seen: set[int]) -> int:

@@ -1,5 +1,7 @@
 """What is proposed mends most; neighbours count once; what was checked is never proposed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,26 @@ def test_a_place_supposes_that_those_before_it_are_mended():
     again = np.exp(-np.abs(np.arange(100) - second.frame) / NEAR)
     left = ((1 - both.iou) * np.maximum(again - fade, 0)).sum()
     assert second.gain == pytest.approx(left, rel=0.02)
+
+
+def gone_after(last, accepted, length=60):
+    """Return the places of an object that is seen to a frame, then perhaps no more."""
+    whole = curve(length=length, presence=-0.5, accepted=accepted, prompted=(10,))
+    area = np.where(np.arange(length) <= last, 50.0, 0.0).astype(np.float32)
+    presence = np.where(area > 0, 20.0, -0.5).astype(np.float32)
+    return [p.frame for p in find_doubtful([replace(whole, area=area, presence=presence)])]
+
+
+def test_behind_a_frame_that_a_person_found_empty_nothing_is_doubted():
+    assert max(gone_after(20, ())) > 30
+    places = gone_after(20, (range(30, 31),))
+    assert places and all(20 < frame < 30 for frame in places)
+    assert gone_after(20, (range(21, 22),)) == []
+
+
+def test_an_object_that_returns_is_doubted_before_it_does():
+    known = curve(length=60, accepted=(range(30, 31),))
+    area = np.where((np.arange(60) < 20) | (np.arange(60) > 40), 50.0, 0.0).astype(np.float32)
+    presence = np.where(area > 0, 20.0, -0.5).astype(np.float32)
+    places = [p.frame for p in find_doubtful([replace(known, area=area, presence=presence)])]
+    assert any(frame < 30 for frame in places) and any(frame > 30 for frame in places)

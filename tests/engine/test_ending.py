@@ -55,8 +55,8 @@ def test_likeness_raises_no_presence():
 
 
 def test_the_most_similar_prompted_slice_counts():
-    held = bank(prompted=(5, 20))
-    held.add(replace(held[20], look=torch.tensor([0.0, 1.0, 0.0])), conditioning=True)
+    held = bank(prompted=(5, 3))
+    held.add(replace(held[3], look=torch.tensor([0.0, 1.0, 0.0])), conditioning=True)
     assert judged(Ending(likeness=0.85), embedding((0.1, 1.0, 0.0)), held) > 0
 
 
@@ -80,3 +80,21 @@ def test_an_end_is_a_guess_that_grows_surer_slice_by_slice(seen, presence):
 def test_a_slice_without_it_ends_it_in_that_direction(presences, frame, direction, ended):
     found = judged(Ending(likeness=0.85), embedding((1.0, 0, 0)), bank(presences), frame, direction)
     assert (found < 0) == ended
+
+
+@pytest.mark.parametrize("presence", [5.0, -5.0])
+def test_between_slices_that_show_it_an_object_has_not_ended(presence):
+    other = embedding((0.0, 1.0, 0.0))
+    rules = Ending(likeness=0.85, presence=1.0)
+    held = bank({7: -3.0}, prompted=(5, 20))
+    assert judged(rules, other, held, presence=presence) == pytest.approx(max(presence, 0.1))
+    assert judged(rules, other, held, frame=21, presence=presence) < 0, "behind the last"
+    assert judged(rules, other, held, frame=4, direction=BACKWARD, presence=presence) < 0
+
+
+def test_a_slice_that_a_person_emptied_ends_it_on_both_sides():
+    rules = Ending(likeness=0.85)
+    held = bank({7: -3.0}, prompted=(5, 12, 20))
+    held.add(replace(held[12], presence=-4.0), conditioning=True)
+    assert judged(rules, embedding((1.0, 0.0, 0.0)), held) < 0
+    assert judged(rules, embedding((0.0, 1.0, 0.0)), held, frame=13) > 0

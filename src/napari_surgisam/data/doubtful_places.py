@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from napari_surgisam.data.confidence import NEAR, expected_iou, fading
 from napari_surgisam.data.curves import Curve, Figures, Flags
@@ -132,6 +133,18 @@ def _run(flags: Flags, inside: int) -> tuple[int, int]:
 
 def _doubtful(curve: Curve) -> Flags:
     """Return on which frames doubt is possible."""
+    empty = curve.area == 0
     with np.errstate(invalid="ignore"):
-        gone = (curve.area == 0) & (curve.presence < SURELY_ABSENT)
-    return np.asarray(curve.open & ~gone)
+        gone = empty & (curve.presence < SURELY_ABSENT)
+    # what a person found empty lies behind its end, and so does what is empty further on
+    seen, left = curve.known & ~empty, curve.checked & empty
+    nearest = np.stack([_latest(seen, left), _latest(seen[::-1], left[::-1])[::-1]])
+    behind = empty & (nearest.max(axis=0) <= 0) & (nearest.min(axis=0) < 0)
+    return np.asarray(curve.open & ~gone & ~behind)
+
+
+def _latest(seen: Flags, left: Flags) -> NDArray[np.int8]:
+    """Return which flag was the last until each frame: 1 seen, -1 left, 0 none."""
+    frames = np.arange(len(seen))
+    latest = [np.maximum.accumulate(np.where(flags, frames, -1)) for flags in (seen, left)]
+    return np.asarray(np.sign(latest[0] - latest[1]), np.int8)

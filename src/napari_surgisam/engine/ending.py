@@ -14,6 +14,9 @@ from napari_surgisam.engine.network import FrameEmbedding, Prediction
 from napari_surgisam.engine.plan import Direction
 
 _PER_COSINE = 20.0  # presence logits for a cosine of 1
+_BARELY = 0.1
+"""Presence logit, at least, between slices that show the object."""
+
 _SURER = 0.1
 """By how much each slice behind an object's end lowers its presence logit.
 
@@ -29,8 +32,9 @@ class Ending:
     Networks learn from clips, in which what is prompted mostly stays; most slices of a volume
     lack it, and what lies behind its end often continues its outline. So an object that one slice
     lacks stays absent in that direction, until a prompt shows it again. How sure that is counts
-    the slices behind the end, and neither the network nor the likeness. In a movie an object turns
-    and returns, so there these rules are not asked.
+    the slices behind the end, and neither the network nor the likeness. Where the next prompted
+    slice shows it, it has not ended, whatever these rules and the network say. In a movie an object
+    turns and returns, so there these rules are not asked.
 
     Parameters
     ----------
@@ -57,6 +61,8 @@ class Ending:
         direction: Direction,
     ) -> Prediction:
         """Return what a network answered on a slice, with the presence that these rules leave."""
+        if _goes_on(bank, frame, direction):
+            return replace(prediction, presence=prediction.presence.clamp(min=_BARELY))
         presence = prediction.presence - self.presence
         if self.likeness and presence > 0:
             found = look_inside(embedding, prediction.mask_logits)
@@ -87,6 +93,13 @@ def look_inside(embedding: FrameEmbedding, logits: Tensor) -> Tensor | None:
         return None
     total = (features * inside).flatten(-2).sum(-1).view(-1)
     return F.normalize(total.float(), dim=0)
+
+
+def _goes_on(bank: MemoryBank, frame: int, direction: Direction) -> bool:
+    """Return whether the next prompted slice shows the object."""
+    ahead = (f for f in bank.conditioning_frames if (f - frame) * direction > 0)
+    following = min(ahead, key=lambda f: abs(f - frame), default=None)
+    return following is not None and bank[following].presence > 0
 
 
 def _has_ended(bank: MemoryBank, passed: int) -> bool:
