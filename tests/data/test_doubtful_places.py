@@ -82,6 +82,14 @@ def test_a_surely_absent_object_is_no_reason_for_doubt_but_an_unsure_one_is():
     assert frames(curve({10: 0.1}, presence=-8.0)) != []
 
 
+def test_an_empty_mask_is_doubted_by_its_presence_alone():
+    gone = [
+        find_doubtful([curve(good=iou, presence=presence, area=0.0, length=9)])[0].gain
+        for iou, presence in ((0.1, -0.1), (0.9, -0.1), (0.9, -1.0))
+    ]
+    assert gone[0] == gone[1] > 2 * gone[2]
+
+
 def test_frames_without_a_mask_are_no_places_and_nothing_comes_of_nothing():
     assert frames(curve({5: np.nan, 6: 0.4})) == [(1, 6)]
     assert find_doubtful([]) == []

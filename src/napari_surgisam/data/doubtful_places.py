@@ -1,9 +1,9 @@
 """Where a person should look first: where a correction is expected to mend most.
 
 A correction mends its own frame, and what lies nearer to it than to any frame that was checked
-before, the less the further away. How much there is to mend is the doubt, 1 - `expected_iou`. So
-the middle of a long doubtful stretch comes before its worst frame, and stretches that are worse
-before others.
+before, the less the further away. How much there is to mend is the doubt: 1 - `expected_iou` of a
+mask, and of an empty one the odds that the object is there. So the middle of a long doubtful stretch
+comes before its worst frame, and stretches that are worse before others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ APART = 5
 REACH = 30
 """Frames beyond which a correction is not counted on."""
 
-SURELY_ABSENT = -1.0
+SURELY_ABSENT = -1.5
 """Presence logit under which an empty mask is no reason for doubt."""
 
 
@@ -80,7 +80,7 @@ def find_doubtful(curves: Iterable[Curve]) -> list[DoubtfulPlace]:
 @lru_cache(maxsize=128)  # it stays while masks of other objects stream in
 def _places(curve: Curve) -> tuple[DoubtfulPlace, ...]:
     doubtful = _doubtful(curve)
-    doubt = np.where(doubtful, 1 - expected_iou(curve), np.float32(0))
+    doubt = np.where(doubtful, _doubt(curve), np.float32(0))
     held = fading(curve.prompted, curve.accepted, len(curve)).copy()
     own = doubt * held  # the frame itself is mended wholly, however near it is
     gain = np.where(doubtful, own + _gains(doubt, held), np.float32(0))
@@ -106,6 +106,12 @@ def _places(curve: Curve) -> tuple[DoubtfulPlace, ...]:
         again = own[inner] + again[: inner.stop - inner.start]
         gain[inner] = np.where(doubtful[inner], again, 0)
     return tuple(places)
+
+
+def _doubt(curve: Curve) -> Figures:
+    """Return how much of each mask is expected to be wrong, in [0, 1]."""
+    odds = np.exp(np.minimum(curve.presence, 0))
+    return np.asarray(np.where(curve.area == 0, odds, 1 - expected_iou(curve)), np.float32)
 
 
 def _gains(doubt: Figures, held: Figures) -> Figures:
