@@ -2,8 +2,8 @@
 
 A correction mends its own frame, and what lies nearer to it than to any frame that was checked
 before, the less the further away. How much there is to mend is the doubt: 1 - `expected_iou` of a
-mask, and of an empty one the odds that the object is there. So the middle of a long doubtful stretch
-comes before its worst frame, and stretches that are worse before others.
+mask, and of an empty one the odds that the object is there. So the middle of a long doubtful
+stretch comes before its worst frame, and stretches that are worse before others.
 """
 
 from __future__ import annotations
