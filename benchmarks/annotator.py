@@ -51,7 +51,8 @@ Choose = Callable[[Session, set[int]], int]
 
 def by_timeline(session: Session, seen: set[int]) -> int:
     """Return the frame that the key N shows, else the middle of the longest unseen stretch."""
-    places = (place.frame for place in find_doubtful([_curve(session)]))
+    found = find_doubtful([_curve(session)], by_area=not session.frames.temporal)
+    places = (place.frame for place in found)
     return next((frame for frame in places if frame not in seen), evenly(session, seen))
 
 

@@ -135,3 +135,18 @@ def test_an_object_that_returns_is_doubted_before_it_does():
     presence = np.where(area > 0, 20.0, -0.5).astype(np.float32)
     places = [p.frame for p in find_doubtful([replace(known, area=area, presence=presence)])]
     assert any(frame < 30 for frame in places) and any(frame > 30 for frame in places)
+
+
+def test_by_area_large_sections_come_first_and_empty_ones_count_as_the_nearest():
+    doubtful = curve({**stretch(10, 15, 0.4), **stretch(60, 65, 0.3)})
+    area = np.full(100, 50.0, np.float32)
+    area[55:70], area[70:] = 10.0, 0.0
+    volume = replace(doubtful, area=area, presence=np.where(area > 0, 20.0, -0.2).astype("f4"))
+    assert find_doubtful([volume])[0].frame > 70
+    alike, sized = ({p.frame: p.gain for p in find_doubtful([volume], by_area=b)} for b in (0, 1))
+    assert max(sized, key=sized.get) in range(10, 15)
+    assert sized[12] == pytest.approx(alike[12], rel=0.1)
+    behind = max(gain for frame, gain in sized.items() if frame > 70)
+    assert behind == pytest.approx(max(alike.values()) / 5, rel=0.1)
+    nothing = replace(volume, area=np.zeros(100, np.float32))
+    assert find_doubtful([nothing], by_area=True) == find_doubtful([nothing])

@@ -3,7 +3,8 @@
 A correction mends its own frame, and what lies nearer to it than to any frame that was checked
 before, the less the further away. How much there is to mend is the doubt: 1 - `expected_iou` of a
 mask, and of an empty one the odds that the object is there. So the middle of a long doubtful
-stretch comes before its worst frame, and stretches that are worse before others.
+stretch comes before its worst frame, and stretches that are worse before others. In a volume,
+where it is voxels that count, large sections weigh more.
 """
 
 from __future__ import annotations
@@ -66,21 +67,30 @@ class DoubtfulPlace:
         return range(self.start, self.stop)
 
 
-def find_doubtful(curves: Iterable[Curve]) -> list[DoubtfulPlace]:
+def find_doubtful(curves: Iterable[Curve], *, by_area: bool = False) -> list[DoubtfulPlace]:
     """Return the doubtful places of some objects, first those where a correction gains most.
 
     Each place of an object supposes that those before it are mended, so that neighbours count
     once. Prompted, accepted and stale frames are never proposed. Of frames that gain as much
     the first counts.
+
+    Parameters
+    ----------
+    curves : iterable of Curve
+    by_area : bool
+        Whether a frame counts for its share of the object's largest area, and an empty one for that
+        of the nearest that is not: for volumes.
     """
-    places = (place for curve in curves for place in _places(curve))
+    places = (place for curve in curves for place in _places(curve, by_area))
     return sorted(places, key=lambda place: (-place.gain, place.object_id, place.frame))
 
 
 @lru_cache(maxsize=128)  # it stays while masks of other objects stream in
-def _places(curve: Curve) -> tuple[DoubtfulPlace, ...]:
+def _places(curve: Curve, by_area: bool) -> tuple[DoubtfulPlace, ...]:
     doubtful = _doubtful(curve)
     doubt = np.where(doubtful, _doubt(curve), np.float32(0))
+    if by_area:
+        doubt *= _share(curve)
     held = fading(curve.prompted, curve.accepted, len(curve)).copy()
     own = doubt * held  # the frame itself is mended wholly, however near it is
     gain = np.where(doubtful, own + _gains(doubt, held), np.float32(0))
@@ -112,6 +122,17 @@ def _doubt(curve: Curve) -> Figures:
     """Return how much of each mask is expected to be wrong, in [0, 1]."""
     odds = np.exp(np.minimum(curve.presence, 0))
     return np.asarray(np.where(curve.area == 0, odds, 1 - expected_iou(curve)), np.float32)
+
+
+def _share(curve: Curve) -> Figures:
+    """Return each area as a share of the largest; of a frame without one, of the nearest's."""
+    area = np.nan_to_num(curve.area)
+    shown = np.flatnonzero(area)
+    if not len(shown):
+        return np.ones(len(curve), np.float32)
+    between = (shown[1:] + shown[:-1]) / 2
+    nearest = shown[np.searchsorted(between, np.arange(len(curve)))]
+    return np.asarray(area[nearest] / area.max(), np.float32)
 
 
 def _gains(doubt: Figures, held: Figures) -> Figures:

@@ -62,7 +62,9 @@ class Review(QObject):
         """Return the doubtful places of this moment, the worst first."""
         curves, annotation = self.curves(), self._live.annotation
         if self._ranked[0] is not annotation:
-            self._ranked = annotation, find_doubtful(curves.values())
+            session = self._live.session
+            by_area = session is not None and not session.frames.temporal
+            self._ranked = annotation, find_doubtful(curves.values(), by_area=by_area)
         return self._ranked[1]
 
     def next_doubtful(self) -> None:
