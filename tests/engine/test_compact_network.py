@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from napari_surgisam.data.prompts import Box, Point
+from napari_surgisam.engine import click_agreement
 from napari_surgisam.engine.compact_network import CompactConfig, CompactSam, load_compact
 from napari_surgisam.engine.memory import Recall
 from napari_surgisam.engine.network import Query
@@ -74,6 +75,17 @@ def test_a_mask_agrees_with_the_clicks(network):
     (learning,) = network.segment(seen, [Query(points=tuple(places))])
     network.model.eval()
     assert learning.logits.abs().max() < 4
+
+
+@torch.no_grad()
+def test_a_click_moves_more_than_its_own_cell(network, monkeypatch):
+    (seen,) = network.embed(torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8))
+    asked = [Query(points=(Point(30, 30, positive=False),))]
+    (moved,) = network.segment(seen, asked)
+    monkeypatch.setattr(click_agreement, "agree", lambda masks, *_: masks)
+    (held,) = network.segment(seen, asked)
+    changed = moved.logits < held.logits - 0.01
+    assert changed[0].sum() > 4
 
 
 @torch.no_grad()
