@@ -54,10 +54,11 @@ def test_likeness_raises_no_presence():
     assert judged(Ending(likeness=0.85), embedding((1.0, 0, 0)), presence=-3.0) < 0
 
 
-def test_the_most_similar_prompted_slice_counts():
+def test_the_least_similar_prompted_slice_counts():
     held = bank(prompted=(5, 3))
     held.add(replace(held[3], look=torch.tensor([0.0, 1.0, 0.0])), conditioning=True)
-    assert judged(Ending(likeness=0.85), embedding((0.1, 1.0, 0.0)), held) > 0
+    assert judged(Ending(likeness=0.85), embedding((0.1, 1.0, 0.0)), held) < 0
+    assert judged(Ending(likeness=0.6), embedding((1.0, 1.0, 0.0)), held) > 0
 
 
 @pytest.mark.parametrize(("seen", "presence"), [((1.0, 0.0, 0.0), -5.0), ((0.2, 1.0, 0.0), 5.0)])

@@ -41,7 +41,7 @@ class Ending:
     presence : float
         Presence logit below which a tracked object counts as absent.
     likeness : float
-        Cosine of the mean features inside the mask with those on the most similar prompted slice,
+        Cosine of the mean features inside the mask with those on the least similar prompted slice,
         below which it is something else. 0 asks for none.
     """
 
@@ -66,7 +66,7 @@ class Ending:
         presence = prediction.presence - self.presence
         if self.likeness and presence > 0:
             found = look_inside(embedding, prediction.mask_logits)
-            likeness = _best_likeness(found, (bank[f].look for f in bank.conditioning_frames))
+            likeness = _least_likeness(found, (bank[f].look for f in bank.conditioning_frames))
             if likeness is not None:
                 presence = presence.clamp(max=_PER_COSINE * (likeness - self.likeness))
         passed = frame - direction
@@ -107,8 +107,8 @@ def _has_ended(bank: MemoryBank, passed: int) -> bool:
     return tracked and bank[passed].presence <= 0
 
 
-def _best_likeness(found: Tensor | None, known: Iterable[Tensor | None]) -> float | None:
+def _least_likeness(found: Tensor | None, known: Iterable[Tensor | None]) -> float | None:
     looks = [look for look in known if look is not None]
     if found is None or not looks:
         return None
-    return float((torch.stack(looks).to(found) @ found).max())
+    return float((torch.stack(looks).to(found) @ found).min())
