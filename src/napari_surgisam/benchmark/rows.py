@@ -97,10 +97,9 @@ Row = Callable[[Settings], Iterator[Figure]]
 def first_pass(settings: Settings) -> Iterator[Figure]:
     """Frames per second from the file to the masks, one object."""
     footage, precision = settings.footage(settings.frames), settings.precision
-    prompts = footage.clicks(1)
+    told = (footage, footage.clicks(1))
     for size in settings.sizes:
         official, network = _pair(settings, "t", size)
-        told = (footage, prompts)
         _our_rate(network, *told)  # warms up
         loading: list[float] = []
         found = in_turns(
