@@ -10,7 +10,7 @@ Run from the repository's root::
 - *hippocampi*: of 31 volumes, labels merged, the first 20 tune (16 train, 4 validate, drawn by
   `--seed`), the last 11 test; three clicks on the middle slice, DSC.
 - *nuclei*: of the pictures, every third tests, the others tune, each nucleus a sample; three
-  clicks on each object, DSC.
+  clicks on every nucleus, mean DSC of each picture.
 - *polyps*: each sequence tuned on the other (`--val-fraction 0`), three clicks on the first frame,
   J&F.
 - *classes*: the hippocampi by `--recipe classes`, found by name without a click, beside the untuned
@@ -97,7 +97,7 @@ def splits(data: Path, out: Path, chosen: Sequence[str]) -> Iterator[Split]:
             yield Split(name, tuning, tuple(clips[TUNED_ON:]), "DSC", ("--merge-labels",))
         elif name == "nuclei":
             row = cases.PICTURES["single frames"][0]
-            pictures = [p for p in cases.pictures(data) if p.row == row]
+            pictures = [p for p in cases.pictures(data, objects=None) if p.row == row]
             names = {p.name for p in pictures[::3]}
             tuning = out / "nuclei"
             for kind in ("images", "labels"):

@@ -69,6 +69,14 @@ def test_samples_are_as_many_of_every_class_and_more_include_fewer():
         choose_samples(cases, 0)
 
 
+def test_a_case_with_much_does_not_keep_out_one_with_little():
+    cases = open_labelled([_case("long", length=60), _case("short", length=3)])
+    few = choose_samples(cases, 8)
+    for kind in ("1", "2"):
+        names = [sample.case for sample in few if sample.class_name == kind]
+        assert (names.count("long"), names.count("short")) == (5, 3)
+
+
 def test_classes_are_named_by_the_table_and_merged_labels_are_one():
     labels = np.zeros((3, 16, 16), np.uint8)
     labels[0, :4, :4], labels[1, 8:, 8:] = 1, 2

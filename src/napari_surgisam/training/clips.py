@@ -170,7 +170,10 @@ def split_cases(names: Sequence[str], fraction: float, seed: int) -> Split:
 def choose_samples(
     cases: Mapping[str, OpenCase], per_class: int | None = None, seed: int = 0
 ) -> tuple[Sample, ...]:
-    """Draw labelled frames of objects, as many of every class.
+    """Draw labelled frames of objects, as many of every class, and of its cases in turn.
+
+    Cases differ more than what one of them shows: a picture with a thousand cells must not keep
+    out one with ten.
 
     Parameters
     ----------
@@ -213,7 +216,12 @@ def choose_samples(
     chosen: list[Sample] = []
     for kind, samples in sorted(large.items()):
         order = np.random.default_rng([seed, zlib.crc32(kind.encode())]).permutation(len(samples))
-        chosen += [samples[k] for k in sorted(order[:per_class])]
+        turns: Counter[str] = Counter()
+        queue = []
+        for place, k in enumerate(order.tolist()):
+            turns[samples[k].case] += 1
+            queue.append((turns[samples[k].case], place, k))
+        chosen += [samples[k] for k in sorted(k for _, _, k in sorted(queue)[:per_class])]
     return tuple(chosen)
 
 
