@@ -83,10 +83,8 @@ def clips(data: Path, limit: int | None = None) -> Iterator[Clip]:
         )
 
 
-def pictures(
-    data: Path, limit: int | None = None, objects: int | None = OBJECTS_PER_PICTURE
-) -> Iterator[Picture]:
-    """Read the single frames, each with at most so many objects; None takes all.
+def pictures(data: Path, limit: int | None = None) -> Iterator[Picture]:
+    """Read the single frames, each with at most `OBJECTS_PER_PICTURE` objects.
 
     Of more, those at even steps through the order of area, so that large and small ones count.
     """
@@ -97,7 +95,7 @@ def pictures(
                 labels = read_picture(data / name / "labels" / file.name)
                 ids, areas = np.unique(labels[labels > 0], return_counts=True)
                 ids = ids[np.argsort(areas, kind="stable")][np.sort(areas) >= SMALLEST_OBJECT]
-                count = min(len(ids), objects or len(ids))
+                count = min(len(ids), OBJECTS_PER_PICTURE)
                 chosen = ids[np.linspace(0, len(ids) - 1, count).round().astype(int)]
                 masks = {int(label): labels == label for label in chosen}
                 yield Picture(group, name, file.name, open_source(file), masks)

@@ -28,18 +28,18 @@ class EmbeddedModel:
 
     def __init__(self, model: str, device: str = "auto", focus: str = "default") -> None:
         self.name = Path(model).stem + ("" if focus == "default" else f", focus {focus}")
-        self._tracker = Tracker(load_network(model, device), focus=choose_focus(focus, model))
+        self.tracker = Tracker(load_network(model, device), focus=choose_focus(focus, model))
 
     def segment(self, frames: FrameSource, frame: int, points: tuple[Point, ...]) -> Mask:
         """Return the (H, W) mask of points that enter together."""
-        session = Session(frames, self._tracker)
+        session = Session(frames, self.tracker)
         session.set_prompt(Prompt(OBJECT, frame, points))
         session.segment(frame)
         return np.equal(session.labels(frame), OBJECT)
 
     def interact(self, frames: FrameSource, frame: int) -> Callable[[Point], Mask]:
         """Return a function that adds a click, which refines the mask that is shown."""
-        session = Session(frames, self._tracker)
+        session = Session(frames, self.tracker)
 
         def answer(point: Point) -> Mask:
             session.add_point(OBJECT, frame, point)
@@ -50,14 +50,14 @@ class EmbeddedModel:
 
     def track(self, frames: FrameSource, frame: int, points: tuple[Point, ...]) -> Mask:
         """Return the (T, H, W) masks, by the package's default plan for such a source."""
-        session = Session(frames, self._tracker)
+        session = Session(frames, self.tracker)
         for _ in self.propagate(session, frame, points):
             pass
         return self.masks(session)
 
     def session(self, frames: FrameSource) -> Session:
         """Return a session without prompts."""
-        return Session(frames, self._tracker)
+        return Session(frames, self.tracker)
 
     def propagate(self, session: Session, frame: int, points: tuple[Point, ...]) -> Propagation:
         """Carry points that enter together through a source, by the package's default plan."""
