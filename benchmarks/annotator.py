@@ -6,8 +6,10 @@ Run from the repository's root::
                                    [--limit N] [--window] [--out STEM]
 
 `DIR` holds one folder per case, named as in `cases.py`. All begin with the same clicks on one
-frame, propagated. In each round the annotator looks at one frame, clicks the centre of its largest
-error, or accepts it where nothing is to be clicked, and what became stale is propagated again.
+frame, propagated. In each round the annotator looks at one frame and clicks the centre of its
+largest error, as often as on the first frame, looking at the mask after each click: nobody leaves a
+frame that one click did not mend. Where nothing is to be clicked, it is accepted. Then what became
+stale is propagated again.
 Which frame, is what is compared:
 
 - *timeline*: the worst doubtful place, as the key N shows it; where none is left, as *evenly*;
@@ -38,6 +40,7 @@ from napari_surgisam.benchmark.figures import describe_machine
 from napari_surgisam.data.clicks import correction_click, spread_clicks
 from napari_surgisam.data.curves import Curve, read_curves
 from napari_surgisam.data.doubtful_places import find_doubtful
+from napari_surgisam.data.prompts import Point
 from napari_surgisam.engine.course import Update
 from napari_surgisam.engine.plan import Plan
 from napari_surgisam.engine.session import Session
@@ -87,22 +90,33 @@ def work(
     for _ in range(min(rounds, len(clip.frames) - 1)):
         frame = choose(session, seen)
         seen.add(frame)
-        if correct(session, clip, frame):
+        if correct(session, clip, frame, clicks):
             for _ in session.propagate(plan, update=Update()):
                 pass
         scores.append(_score(session, model, clip))
     return scores + scores[-1:] * (rounds + 1 - len(scores))
 
 
-def correct(session: Session, clip: cases.Clip, frame: int) -> bool:
-    """Click the largest error of a frame, or accept it; return whether it was clicked."""
-    mask = np.equal(session.labels(frame), OBJECT)
-    point = correction_click(mask, clip.truth[frame])
-    if point is None:
+def correct(session: Session, clip: cases.Clip, frame: int, clicks: int) -> bool:
+    """Click a frame's largest error until it is right or the clicks are spent, or accept it.
+
+    Returns
+    -------
+    bool
+        Whether it was clicked.
+    """
+    clicked: list[Point] = []
+    while len(clicked) < clicks:
+        mask = np.equal(session.labels(frame), OBJECT)
+        point = correction_click(mask, clip.truth[frame], clicked=clicked)
+        if point is None:
+            break
+        session.add_point(OBJECT, frame, point)
+        session.segment(frame)
+        clicked.append(point)
+    if not clicked:
         session.accept([OBJECT], range(frame, frame + 1))
-        return False
-    session.add_point(OBJECT, frame, point)
-    return True
+    return bool(clicked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +177,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the cases")
     parser.add_argument("--model", default="embedded", help="name or file")
-    parser.add_argument("--clicks", type=int, default=3, help="on the first frame")
+    parser.add_argument("--clicks", type=int, default=3, help="on a frame")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--orders", type=int, default=20, help="random orders of frames")
     parser.add_argument("--limit", type=int, help="at most so many volumes of a set")

@@ -112,14 +112,20 @@ def work_in_window(data: Path, model: str, clicks: int, rounds: int, out: Path |
         for number in range(rounds):
             person.press("N")
             frame = person.frame
-            point = correction_click(person.masks()[frame], clip.truth[frame])
-            if point is None:
+            clicked: list[Point] = []
+            while len(clicked) < clicks:
+                mask = person.masks()[frame]
+                point = correction_click(mask, clip.truth[frame], clicked=clicked)
+                if point is None:
+                    break
+                person.click(point)
+                clicked.append(point)
+            if clicked:
+                did, seconds = f"clicked {len(clicked)} times", person.propagate()
+            else:
                 bench = person.widget.bench
                 bench.review.accept([bench.objects.selected], range(frame, frame + 1))
                 did, seconds = "accepted", 0.0
-            else:
-                person.click(point)
-                did, seconds = "clicked", person.propagate()
             score = _score(person, clip)
             print(f"  round {number + 1}: frame {frame} {did}: {score:.3f} after {seconds:.1f} s")
         if out:
