@@ -5,9 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_surgisam.data.confidence import NEAR
 from napari_surgisam.data.curves import Curve
-from napari_surgisam.data.doubtful_places import MOST, DoubtfulPlace, find_doubtful
+from napari_surgisam.data.doubtful_places import (
+    COMPLETE,
+    MENDED,
+    MOST,
+    SHOWN,
+    DoubtfulPlace,
+    find_doubtful,
+)
 
 
 def curve(bad=(), object_id=1, length=100, presence=20.0, area=50.0, good=1.0, **marks):
@@ -29,7 +35,7 @@ def frames(*curves):
 def expected(bad, frame, length=100):
     """Return the gain of a frame when nothing is checked, frame by frame."""
     doubt = np.array([1 - dict(bad).get(f, 1.0) for f in range(length)])
-    return sum(doubt[f] * np.exp(-abs(f - frame) / NEAR) for f in range(length))
+    return sum(doubt[f] * np.exp(-abs(f - frame) / MENDED) for f in range(length))
 
 
 def test_the_middle_of_a_doubtful_stretch_comes_first_and_its_neighbours_count_once():
@@ -103,13 +109,13 @@ def test_frames_without_a_mask_are_no_places_and_nothing_comes_of_nothing():
 def test_a_place_supposes_that_those_before_it_are_mended():
     places = find_doubtful([curve(stretch(0, 3000, 0.2), length=3000)])
     assert len(places) == MOST
-    assert np.diff(sorted(p.frame for p in places)).min() > NEAR
+    assert np.diff(sorted(p.frame for p in places)).min() > MENDED
     gains = [p.gain for p in places]
     assert gains == sorted(gains, reverse=True)
     both = curve(stretch(30, 71, 0.2))
     first, second, *_ = find_doubtful([both])
-    fade = np.exp(-np.abs(np.arange(100) - first.frame) / NEAR)
-    again = np.exp(-np.abs(np.arange(100) - second.frame) / NEAR)
+    fade = np.exp(-np.abs(np.arange(100) - first.frame) / MENDED)
+    again = np.exp(-np.abs(np.arange(100) - second.frame) / MENDED)
     left = ((1 - both.iou) * np.maximum(again - fade, 0)).sum()
     assert second.gain == pytest.approx(left, rel=0.02)
 
@@ -145,8 +151,17 @@ def test_by_area_large_sections_come_first_and_empty_ones_count_as_the_nearest()
     assert find_doubtful([volume])[0].frame > 70
     alike, sized = ({p.frame: p.gain for p in find_doubtful([volume], by_area=b)} for b in (0, 1))
     assert max(sized, key=sized.get) in range(10, 15)
-    assert sized[12] == pytest.approx(alike[12], rel=0.1)
+    assert sized[12] == pytest.approx(alike[12] / 0.6 * SHOWN, rel=0.1)
     behind = max(gain for frame, gain in sized.items() if frame > 70)
     assert behind == pytest.approx(max(alike.values()) / 5, rel=0.1)
     nothing = replace(volume, area=np.zeros(100, np.float32))
     assert find_doubtful([nothing], by_area=True) == find_doubtful([nothing])
+
+
+def test_by_area_doubt_soon_grows_no_more():
+    def gain(error):
+        (place,) = find_doubtful([curve(stretch(50, 55, 1 - error))], by_area=True)
+        return place.gain
+
+    assert gain(COMPLETE) == pytest.approx(gain(0.9))
+    assert gain(COMPLETE / 2) == pytest.approx(gain(0.9) / 2)

@@ -57,8 +57,10 @@ def nearness(curve: Curve) -> Figures:
 
 
 @lru_cache(maxsize=128)  # it stays while masks stream in
-def fading(prompted: tuple[int, ...], accepted: tuple[range, ...], length: int) -> Figures:
-    """Return how near each frame is to one that a person has checked: 1 there, 1/e in `NEAR`."""
+def fading(
+    prompted: tuple[int, ...], accepted: tuple[range, ...], length: int, near: float = NEAR
+) -> Figures:
+    """Return how near each frame is to one that a person has checked: 1 there, 1/e in `near`."""
     checked = np.zeros(length, np.bool_)
     checked[list(prompted)] = True
     for part in accepted:
@@ -67,7 +69,7 @@ def fading(prompted: tuple[int, ...], accepted: tuple[range, ...], length: int) 
     behind = np.maximum.accumulate(np.where(checked, frames, -np.inf))
     ahead = np.minimum.accumulate(np.where(checked, frames, np.inf)[::-1])[::-1]
     distance = np.minimum(frames - behind, ahead - frames)
-    return np.exp(-distance / NEAR, dtype=np.float32)
+    return np.exp(-distance / near, dtype=np.float32)
 
 
 def expected_iou(curve: Curve) -> Figures:

@@ -4,7 +4,8 @@ A correction mends its own frame, and what lies nearer to it than to any frame t
 before, the less the further away. How much there is to mend is the doubt: 1 - `expected_iou` of a
 mask, and of an empty one the odds that the object is there. So the middle of a long doubtful
 stretch comes before its worst frame, and stretches that are worse before others. In a volume,
-where it is voxels that count, large sections weigh more.
+where it is voxels that count, large sections weigh more, and doubt soon grows no more: there the
+predicted IoU hardly ranks slices, and where they lie and how large they are says more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from napari_surgisam.data.confidence import NEAR, expected_iou, fading
+from napari_surgisam.data.confidence import expected_iou, fading
 from napari_surgisam.data.curves import Curve, Figures, Flags
 from napari_surgisam.data.prompts import ObjectId
 
@@ -32,6 +33,15 @@ MOST = 20
 
 APART = 5
 """Frames around a place that are no place of their own."""
+
+MENDED = 15.0
+"""Frames over which what a correction mends fades."""
+
+COMPLETE = 0.3
+"""Expected error from which on doubt of a volume's slice that shows the object grows no more."""
+
+SHOWN = 0.8
+"""Most doubt of such a slice: one that lacks the object lacks it wholly."""
 
 REACH = 30
 """Frames beyond which a correction is not counted on."""
@@ -79,7 +89,7 @@ def find_doubtful(curves: Iterable[Curve], *, by_area: bool = False) -> list[Dou
     curves : iterable of Curve
     by_area : bool
         Whether a frame counts for its share of the object's largest area, and an empty one for that
-        of the nearest that is not: for volumes.
+        of the nearest that is not, and doubt grows no more from `COMPLETE` on: for volumes.
     """
     places = (place for curve in curves for place in _places(curve, by_area))
     return sorted(places, key=lambda place: (-place.gain, place.object_id, place.frame))
@@ -88,10 +98,8 @@ def find_doubtful(curves: Iterable[Curve], *, by_area: bool = False) -> list[Dou
 @lru_cache(maxsize=128)  # it stays while masks of other objects stream in
 def _places(curve: Curve, by_area: bool) -> tuple[DoubtfulPlace, ...]:
     doubtful = _doubtful(curve)
-    doubt = np.where(doubtful, _doubt(curve), np.float32(0))
-    if by_area:
-        doubt *= _share(curve)
-    held = fading(curve.prompted, curve.accepted, len(curve)).copy()
+    doubt = np.where(doubtful, _wrong(curve, by_area), np.float32(0))
+    held = fading(curve.prompted, curve.accepted, len(curve), MENDED).copy()
     own = doubt * held  # the frame itself is mended wholly, however near it is
     gain = np.where(doubtful, own + _gains(doubt, held), np.float32(0))
     fade = _fade()
@@ -118,10 +126,14 @@ def _places(curve: Curve, by_area: bool) -> tuple[DoubtfulPlace, ...]:
     return tuple(places)
 
 
-def _doubt(curve: Curve) -> Figures:
-    """Return how much of each mask is expected to be wrong, in [0, 1]."""
+def _wrong(curve: Curve, by_area: bool) -> Figures:
+    """Return how much of each mask is expected to be wrong, in [0, 1]; perhaps by its area."""
+    error = 1 - expected_iou(curve)
+    if by_area:
+        error = np.minimum(error / np.float32(COMPLETE), 1) * np.float32(SHOWN)
     odds = np.exp(np.minimum(curve.presence, 0))
-    return np.asarray(np.where(curve.area == 0, odds, 1 - expected_iou(curve)), np.float32)
+    wrong = np.asarray(np.where(curve.area == 0, odds, error), np.float32)
+    return wrong * _share(curve) if by_area else wrong
 
 
 def _share(curve: Curve) -> Figures:
@@ -147,7 +159,7 @@ def _gains(doubt: Figures, held: Figures) -> Figures:
 
 @lru_cache(maxsize=1)
 def _fade() -> Figures:
-    return np.exp(-np.abs(np.arange(-REACH, REACH + 1)) / NEAR).astype(np.float32)
+    return np.exp(-np.abs(np.arange(-REACH, REACH + 1)) / MENDED).astype(np.float32)
 
 
 def _run(flags: Flags, inside: int) -> tuple[int, int]:
