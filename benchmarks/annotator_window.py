@@ -130,6 +130,7 @@ def work_in_window(data: Path, model: str, clicks: int, rounds: int, out: Path |
             print(f"  round {number + 1}: frame {frame} {did}: {score:.3f} after {seconds:.1f} s")
         if out:
             out.parent.mkdir(parents=True, exist_ok=True)
+            person.wait(seconds=1)
             pixels = person.viewer.screenshot(canvas_only=False, flash=False)
             Image.fromarray(pixels[..., :3]).save(out.with_name(f"{out.name}-{clip.name}.png"))
         person.viewer.close()

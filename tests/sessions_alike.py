@@ -26,7 +26,7 @@ def assert_same_annotation(one, other):
             np.testing.assert_array_equal(prompt.mask, found.mask)
         else:
             assert prompt == found
-    assert set(one.drafts) == set(other.drafts)
+    assert set(one.drafts) == set(other.drafts), (set(one.drafts), set(other.drafts))
     for key, draft in one.drafts.items():
         assert_same_mask(draft.refined, other.drafts[key].refined)
     assert {k: v for k, v in one.stale.items() if v} == {k: v for k, v in other.stale.items() if v}
