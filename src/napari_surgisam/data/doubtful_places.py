@@ -4,8 +4,8 @@ A correction mends its own frame, and what lies nearer to it than to any frame t
 before, the less the further away. How much there is to mend is the doubt: 1 - `expected_iou` of a
 mask, and of an empty one the odds that the object is there. So the middle of a long doubtful
 stretch comes before its worst frame, and stretches that are worse before others. In a volume,
-where it is voxels that count, large sections weigh more, and doubt soon grows no more: there the
-predicted IoU hardly ranks slices, and where they lie and how large they are says more.
+where it is voxels that count, large sections weigh more, and doubt soon grows no more: where slices
+lie and how large they are says more of what a correction mends than their predicted IoU.
 """
 
 from __future__ import annotations
