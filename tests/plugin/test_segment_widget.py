@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
-from napari_surgisam.data.prompts import MaskPrompt
+from napari_surgisam.data.prompts import MaskPrompt, ObjectId, Point, Prompt
 from napari_surgisam.engine.plan import Plan, Span
 from napari_surgisam.plugin.plan_widget import plan_for
 
@@ -138,6 +138,20 @@ def test_undo_takes_a_click_out_of_its_layer_too(desk):
     desk.settle()
     assert points.data[:, 0].tolist() == [0, 4]
     assert desk.widget.bench.labels.data[4].any()
+
+
+def test_undo_to_before_an_answer_came_asks_again(desk):
+    desk.click(230, 0)
+    bench = desk.widget.bench
+    for frame in (4, 6):  # the next thing is done before the model has answered
+        y, x = desk.discs.centre(230, frame)
+        bench.session.set_prompt(Prompt(ObjectId(1), frame, (Point(y, x),)))
+    bench.undo()
+    desk.settle()
+    assert bench.labels.data[4].any() and not bench.labels.data[6].any()
+    bench.redo()
+    desk.settle()
+    assert bench.labels.data[4].any() and bench.labels.data[6].any()
 
 
 def test_moving_and_deleting_points_with_naparis_tools(desk):

@@ -216,6 +216,8 @@ class LiveSession(QObject):
         if not self.edit(change) or self.session is None:
             return False
         self._said.take_over(self.session)
+        if waiting := _waiting(self.session):  # an undo may lead to before an answer came
+            self._answer(waiting)
         return True
 
     def undo(self) -> bool:
@@ -257,7 +259,7 @@ class LiveSession(QObject):
         self.opened.emit()
         if self._said.wanted != self._said.known:
             self.set_prompts(self._said.wanted)
-        waiting = {f for k, f in known.book.entries if first and known.draft(k, f)}
+        waiting = _waiting(self.session) if first else set()
         if shown := waiting | {f for _, f in known.book.entries if f == self.frame}:
             self._answer(shown)
         self._readiness.embed()
@@ -331,3 +333,9 @@ class LiveSession(QObject):
         if self.session is not None:
             self._paint(session_jobs.changed_frames(before, self.session.annotation))
         self.edited.emit()
+
+
+def _waiting(session: Session) -> set[int]:
+    """Return the frames with prompts that have no answer yet."""
+    known = session.annotation
+    return {frame for k, frame in known.book.entries if known.draft(k, frame)}
