@@ -116,3 +116,41 @@ def test_the_wheel_stays_small_enough_for_the_embedded_model(checkout, tmp_path)
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     assert sum(size for name, size in sizes.items() if "/weights/" in name) <= 16e6
     assert sum(sizes.values()) <= 40e6
+
+
+@IN_SOURCE
+@pytest.mark.parametrize(
+    "origin",
+    [
+        pytest.param("https://github.com/someone/napari-surgisam.git", id="https"),
+        pytest.param("git@github.com:someone/napari-surgisam.git", id="ssh"),
+        pytest.param("/somewhere/else", id="elsewhere"),
+    ],
+)
+def test_the_hub_finds_the_pictures_of_the_readme(tmp_path, origin):
+    root = tmp_path / "napari-surgisam"
+    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sample_data", root / "sample_data")
+    for name in ("README.md", "LICENSE", "pyproject.toml", "hatch_build.py"):
+        shutil.copy(ROOT / name, root / name)
+    author = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    run(["git", "init", "-q"], cwd=root)
+    run(["git", "remote", "add", "origin", origin], cwd=root)
+    run(["git", "add", "README.md"], cwd=root)
+    run(["git", *author, "commit", "-q", "-m", "README"], cwd=root)
+    commit = run(["git", "rev-parse", "HEAD"], cwd=root).strip()
+    wheel = build(root, "wheel", tmp_path / "dist")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("METADATA"))
+        said = archive.read(name).decode()
+    picture = "docs/images/segment.png"
+    assert (ROOT / picture).is_file()
+    if "github" in origin:
+        assert (
+            f"(https://raw.githubusercontent.com/someone/napari-surgisam/{commit}/{picture})"
+            in said
+        )
+        assert f"(https://github.com/someone/napari-surgisam/blob/{commit}/docs/" in said
+        assert "](docs/" not in said
+    else:
+        assert f"]({picture})" in said
