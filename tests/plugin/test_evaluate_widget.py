@@ -49,6 +49,18 @@ def table(make_napari_viewer, qtbot, fake_network, discs, add_film):
     qtbot.waitUntil(lambda: not thread.busy, timeout=20_000)
 
 
+def test_how_a_model_is_prompted_is_chosen_again_at_the_next_start(table):
+    form = table.widget.protocol
+    form._prompt.setCurrentIndex(form._prompt.findData("box"))
+    form._prompt.activated.emit(form._prompt.currentIndex())
+    form._clicks.setValue(5)
+    form._clicks.editingFinished.emit()
+    table.viewer.window.remove_dock_widget(table.widget.parentWidget())
+    _, again = table.viewer.window.add_plugin_dock_widget("napari-surgisam", "Evaluate")
+    assert again.protocol is not form
+    assert (again.protocol._prompt.currentData(), again.protocol._clicks.value()) == ("box", 5)
+
+
 def test_it_opens_with_the_layers_that_there_are(table):
     widget = table.widget
     assert widget.reference_box.currentText() == "truth"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QWidget
 
+from napari_surgisam.plugin.preferences import remember, remembered
+
 if TYPE_CHECKING:
     from napari_surgisam.evaluation.answers import EvaluationProtocol
 
@@ -45,7 +47,9 @@ class ProtocolForm(QWidget):
         self._prompt.setToolTip("What the model is given: the reference says where")
         self._clicks.setToolTip("Clicks on each object")
         self._clicks.setRange(1, 10)
-        self._clicks.setValue(3)
+        self._clicks.setValue(int(remembered("evaluation_clicks", 3)))
+        known = self._prompt.findData(remembered("evaluation_prompt", PROMPTS[0][0]))
+        self._prompt.setCurrentIndex(max(known, 0))
         prompt = QHBoxLayout()
         prompt.addWidget(self._clicks)
         prompt.addWidget(self._prompt, stretch=1)
@@ -56,6 +60,12 @@ class ProtocolForm(QWidget):
         layout.addRow(self._count_words, self._count)
         self._name.currentIndexChanged.connect(lambda _: self._renew())
         self._prompt.currentIndexChanged.connect(lambda _: self._renew())
+        self._prompt.activated.connect(
+            lambda _: remember("evaluation_prompt", self._prompt.currentData())
+        )
+        self._clicks.editingFinished.connect(
+            lambda: remember("evaluation_clicks", self._clicks.value())
+        )
         for box in (self._clicks, self._count):
             box.valueChanged.connect(lambda _: self.value_changed.emit())
         self._renew()
