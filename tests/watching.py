@@ -19,7 +19,11 @@ HARMLESS = (
 LIBRARIES = ("asyncio", "zarr_io")
 """Threads that zarr, which napari reads with, starts once and keeps."""
 
-REFUSALS = ("has negative points only", "there is nothing to split")
+REFUSALS = (
+    "has negative points only",
+    "there is nothing to split",
+    "changed while it was being",  # merged or split, and undone meanwhile
+)
 """Errors that a person may well meet who does things at random."""
 
 OURS = ("Session", "Workbench", "LiveSession", "SessionKeeper", "SegmentWidget", "JobThread")
