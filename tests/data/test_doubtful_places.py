@@ -63,6 +63,15 @@ def test_far_from_what_was_checked_there_is_more_to_mend():
     assert near[0].gain < between[0].gain
 
 
+def test_what_was_checked_holds_as_far_as_a_correction_mends():
+    bad, frames = stretch(0, 60, 0.2), np.arange(60)
+    place, *_ = find_doubtful([curve(bad, prompted=(0,), length=60)])
+    held, mended = (np.exp(-np.abs(frames - f) / MENDED) for f in (0, place.frame))
+    nearer = np.maximum(mended - held, 0)
+    nearer[0] = 0  # it was checked itself
+    assert place.gain == pytest.approx(0.8 * (nearer.sum() + held[place.frame]), rel=0.02)
+
+
 def test_one_bad_frame_counts_however_near_a_checked_one_is():
     (place,) = find_doubtful([curve({11: 0.2}, prompted=(10,))])
     assert place.frame == 11 and place.gain == pytest.approx(0.8, abs=0.01)
