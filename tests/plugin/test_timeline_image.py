@@ -1,5 +1,7 @@
 """Pixels of the timeline: the worst of a column shows, and every mark is where it belongs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,14 @@ def test_stale_prompted_and_accepted_frames_never_look_doubtful():
     marks = {"prompted": (0, 10), "stale": (range(20, 30),), "accepted": (range(30, 40),)}
     (row,) = paint(curve(values, **marks))
     assert columns_of(row, DOUBT) == [*range(1, 10), *range(11, 20), *range(40, 60)]
+
+
+def test_behind_an_end_that_a_person_found_nothing_looks_doubtful():
+    known = curve(np.full(60, 0.01), accepted=(range(40, 41),))
+    area = np.where(np.arange(60) < 20, 50, 0).astype(np.float32)
+    presence = np.where(area > 0, 9, -0.5).astype(np.float32)
+    (row,) = paint(replace(known, area=area, presence=presence))
+    assert columns_of(row, DOUBT) == [*range(1, 40)]
 
 
 def test_frames_without_a_mask_stay_empty_and_rows_keep_apart():

@@ -97,7 +97,7 @@ def find_doubtful(curves: Iterable[Curve], *, by_area: bool = False) -> list[Dou
 
 @lru_cache(maxsize=128)  # it stays while masks of other objects stream in
 def _places(curve: Curve, by_area: bool) -> tuple[DoubtfulPlace, ...]:
-    doubtful = _doubtful(curve)
+    doubtful = open_to_doubt(curve)
     doubt = np.where(doubtful, _wrong(curve, by_area), np.float32(0))
     held = fading(curve.prompted, curve.accepted, len(curve), MENDED).copy()
     own = doubt * held  # the frame itself is mended wholly, however near it is
@@ -170,8 +170,19 @@ def _run(flags: Flags, inside: int) -> tuple[int, int]:
     return start, int(outside[after]) if after < len(outside) else len(flags)
 
 
-def _doubtful(curve: Curve) -> Flags:
-    """Return on which frames doubt is possible."""
+def open_to_doubt(curve: Curve) -> Flags:
+    """Return on which frames doubt is possible.
+
+    Parameters
+    ----------
+    curve : Curve
+
+    Returns
+    -------
+    (T,) bool array
+        False on checked and stale frames, and on empty ones where the object is surely absent or
+        that lie behind one which a person found empty.
+    """
     empty = curve.area == 0
     with np.errstate(invalid="ignore"):
         gone = empty & (curve.presence < SURELY_ABSENT)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_surgisam.data.confidence import DEFAULT, predicted_iou, presence, steadiness
 from napari_surgisam.data.curves import Curve, Figures, Flags
-from napari_surgisam.data.doubtful_places import LEAST
+from napari_surgisam.data.doubtful_places import LEAST, open_to_doubt
 from napari_surgisam.data.prompts import ObjectId
 
 Pixels = NDArray[np.uint8]
@@ -89,7 +89,7 @@ class Sheet:
             return DEFAULT(curve)
         if name == "open confidence":
             number = [*self.curves].index(curve.object_id)
-            return np.where(curve.open, self.figures("confidence")[number], np.nan)
+            return np.where(open_to_doubt(curve), self.figures("confidence")[number], np.nan)
         return LINES[name](curve)
 
 
